@@ -1,0 +1,89 @@
+import type { Finding } from '../errors.ts';
+import type { WatchTarget } from '../files/index.ts';
+import type { Secret } from './secret.ts';
+
+/** The files an identity comes from, for messages. */
+export interface IdentityFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Bytes of an identity as a source found them. Not yet trusted. */
+export interface IdentityMaterial {
+  /** Path below the source, without the extension. */
+  readonly id: string;
+  /** The id of the source. */
+  readonly source: string;
+  readonly files: IdentityFiles;
+  readonly certificatePem: string;
+  readonly keyPem: Secret;
+  readonly passphrase?: Secret;
+  /** Overrides the names of the certificate. */
+  readonly names?: readonly string[];
+}
+
+/** What a source found: identities that can be validated, and what is wrong with the rest. */
+export interface SourceMaterial {
+  readonly identities: readonly IdentityMaterial[];
+  readonly findings: readonly Finding[];
+  /** What to watch to hear of the next change. */
+  readonly watch: readonly WatchTarget[];
+}
+
+/** Where certificates come from. Sources never influence each other. */
+export interface CertificateSource {
+  /** The configured path; the `source` of status and logs. */
+  readonly id: string;
+  /** What to watch before anything was loaded. */
+  readonly watch: readonly WatchTarget[];
+  /**
+   * Reads everything there is, consistently.
+   * @param options.thorough do not rely on time stamps
+   * @throws FileFault when the source as a whole cannot be read
+   */
+  load(options: { readonly thorough: boolean }): Promise<SourceMaterial>;
+}
+
+export type KeyType = 'rsa-2048' | 'ec-p256' | 'ec-p384' | 'ed25519' | (string & {});
+
+/** The facts of a leaf certificate. */
+export interface LeafFacts {
+  /** SHA-256 of the leaf, lower-case hex without colons. */
+  readonly fingerprint256: string;
+  readonly serialNumber: string;
+  readonly subject: string;
+  readonly issuer: string;
+  readonly keyType: KeyType;
+  /** Milliseconds since 1970. */
+  readonly notBefore: number;
+  /** Milliseconds since 1970. */
+  readonly notAfter: number;
+}
+
+declare const validated: unique symbol;
+
+/** An identity that passed validation. Only `validate` makes one. */
+export interface ValidatedIdentity {
+  readonly [validated]: true;
+  readonly id: string;
+  readonly source: string;
+  readonly files: IdentityFiles;
+  /** Lower case, without trailing dot; `*.` in front for a wildcard. */
+  readonly names: readonly string[];
+  /** SHA-256 over the whole chain; the key belongs to the leaf, so this tells it too. Lower-case hex. */
+  readonly fingerprint: string;
+  readonly leaf: LeafFacts;
+  /** Leaf first, without the root. */
+  readonly chainPem: string;
+  /** Decrypted, PKCS#8. */
+  readonly keyPem: Secret;
+}
+
+/** Whether a certificate may be served at a moment (RFC 5280 §4.1.2.5). */
+export type Validity = 'valid' | 'pending' | 'expired';
+
+/** @param now milliseconds since 1970 */
+export function validityOf(leaf: Pick<LeafFacts, 'notBefore' | 'notAfter'>, now: number): Validity {
+  if (now < leaf.notBefore) return 'pending';
+  return now > leaf.notAfter ? 'expired' : 'valid';
+}

@@ -1,0 +1,79 @@
+import type { Argv } from 'yargs';
+import type { Overrides } from '../config/index.ts';
+import { logFormats, logLevels } from '../observe/index.ts';
+
+/** What the flags of `serve` and `check` give. */
+export interface ServeFlags {
+  readonly config?: string | undefined;
+  readonly overrides: Overrides;
+}
+
+const environmentNames = {
+  config: 'SWIVEL_CONFIG',
+  listen: 'SWIVEL_LISTEN',
+  admin: 'SWIVEL_ADMIN',
+  certs: 'SWIVEL_CERTS',
+  upstream: 'SWIVEL_UPSTREAM',
+  workers: 'SWIVEL_WORKERS',
+  'drain-timeout': 'SWIVEL_DRAIN_TIMEOUT',
+  'log-level': 'SWIVEL_LOG_LEVEL',
+  'log-format': 'SWIVEL_LOG_FORMAT',
+} as const;
+
+/** Declares the flags of `serve` and `check`. */
+export function serveFlags(yargs: Argv): Argv {
+  return yargs
+    .option('config', { type: 'string', describe: 'A YAML file; flags and environment win over it' })
+    .option('certs', { type: 'string', array: true, nargs: 1, describe: 'A directory (or PEM file) of certificates' })
+    .option('upstream', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'A plaintext service; several are balanced',
+    })
+    .option('listen', { type: 'string', array: true, nargs: 1, describe: '[HOST:]PORT to accept TLS on [[::]:8443]' })
+    .option('admin', { type: 'string', describe: '[HOST:]PORT of the admin endpoints, or off [127.0.0.1:9901]' })
+    .option('workers', { type: 'string', describe: 'Processes that serve; this version: 1 or auto' })
+    .option('drain-timeout', { type: 'string', describe: 'How long connections may take to leave [30s]' })
+    .option('log-level', { type: 'string', choices: logLevels, describe: 'How much is logged [info]' })
+    .option('log-format', { type: 'string', choices: logFormats, describe: 'How it is logged [auto]' });
+}
+
+/**
+ * Flags over environment. Only the variables of known flags are read: Kubernetes sets others that begin with SWIVEL_ by itself
+ * when a service has that name.
+ */
+export function readServeFlags(argv: Record<string, unknown>, environment: NodeJS.ProcessEnv): ServeFlags {
+  const text = (flag: keyof typeof environmentNames): string | undefined => {
+    const value = argv[flag] ?? environment[environmentNames[flag]];
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  };
+  const list = (flag: keyof typeof environmentNames): string[] | undefined => {
+    const value = argv[flag];
+    if (Array.isArray(value) && value.length > 0) return value.map(String);
+    const fromEnvironment = environment[environmentNames[flag]];
+    return fromEnvironment ? fromEnvironment.split(',').map((part) => part.trim()) : undefined;
+  };
+  const overrides = {
+    listen: list('listen'),
+    admin: text('admin'),
+    certs: list('certs'),
+    upstream: list('upstream'),
+    workers: text('workers'),
+    drainTimeout: text('drain-timeout'),
+    logLevel: text('log-level'),
+    logFormat: text('log-format'),
+  };
+  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  return { config: text('config'), overrides: Object.fromEntries(given) };
+}
+
+/** Where a running Swivel's admin endpoints are, for `status` and `reload`. */
+export function adminUrl(flag: unknown, environment: NodeJS.ProcessEnv): string {
+  const text =
+    typeof flag === 'string' && flag !== '' ? flag : (environment[environmentNames.admin] ?? '127.0.0.1:9901');
+  if (/^https?:\/\//.test(text)) return text.replace(/\/$/, '');
+  const address = /^\d+$/.test(text) ? `127.0.0.1:${text}` : text;
+  // An address to listen on that means every one is reached on this machine.
+  return `http://${address.replace(/^\[::\]:/, 'localhost:').replace(/^0\.0\.0\.0:/, '127.0.0.1:')}`;
+}

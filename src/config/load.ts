@@ -1,0 +1,180 @@
+import { readFile } from 'node:fs/promises';
+import { type Document, LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { type Place, SwivelError, systemCode } from '../errors.ts';
+import { type Config, configSchema, jsonSchema } from './schema.ts';
+import { nearest } from './suggest.ts';
+
+/** What the command line and the environment say, under the names of the flags. */
+export interface Overrides {
+  readonly listen?: readonly string[];
+  readonly admin?: string;
+  readonly certs?: readonly string[];
+  readonly upstream?: readonly string[];
+  readonly workers?: string;
+  readonly drainTimeout?: string;
+  readonly logLevel?: string;
+  readonly logFormat?: string;
+}
+
+interface SourceFile {
+  readonly path: string;
+  readonly document: Document;
+  readonly lines: LineCounter;
+}
+
+/**
+ * Reads the configuration: the file first, then what the command line and the environment say over it.
+ * @param path of the YAML file; none when undefined
+ * @throws SwivelError CONFIG_UNREADABLE, CONFIG_SYNTAX, CONFIG_UNKNOWN_KEY, CONFIG_INVALID, CONFIG_UNSUPPORTED
+ */
+export async function loadConfig(path: string | undefined, overrides: Overrides): Promise<Config> {
+  const file = path === undefined ? null : await readDocument(path);
+  const content: unknown = file?.document.toJS() ?? {};
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw new SwivelError('CONFIG_INVALID', 'the configuration is not a mapping', { place: { file: path ?? '' } });
+  }
+  const { merged, flags } = overlay(content as Record<string, unknown>, overrides);
+  const result = configSchema.safeParse(merged);
+  const place = (keys: PropertyKey[]) => placeOf(keys, file, flags);
+  if (!result.success) throw explain(result.error, place);
+  return checkReferences(result.data, place);
+}
+
+async function readDocument(path: string): Promise<SourceFile> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    const message = `${path} cannot be read (${systemCode(error) ?? 'unknown error'})`;
+    throw new SwivelError('CONFIG_UNREADABLE', message, { place: { file: path }, cause: error });
+  });
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [problem] = document.errors;
+  if (problem) {
+    const { line } = lines.linePos(problem.pos[0]);
+    throw new SwivelError('CONFIG_SYNTAX', problem.message, { place: { file: path, line } });
+  }
+  return { path, document, lines };
+}
+
+/** Puts overrides over the content of the file. @returns with the flag that each top-level setting came from */
+function overlay(content: Record<string, unknown>, overrides: Overrides) {
+  const merged: Record<string, unknown> = { ...content };
+  const flags = new Map<string, string>();
+  const set = (flag: string, keys: readonly [string, string?], value: unknown) => {
+    if (value === undefined) return;
+    const [key, inner] = keys;
+    flags.set(inner === undefined ? key : `${key}.${inner}`, flag);
+    const before = merged[key];
+    merged[key] = inner === undefined ? value : { ...(typeof before === 'object' ? before : {}), [inner]: value };
+  };
+  set(
+    '--listen',
+    ['listeners'],
+    overrides.listen?.map((address) => ({ address })),
+  );
+  set('--admin', ['admin', 'address'], overrides.admin);
+  set(
+    '--certs',
+    ['certificates'],
+    overrides.certs?.map((path) => ({ path })),
+  );
+  if (overrides.upstream) {
+    set('--upstream', ['upstreams'], { default: { targets: overrides.upstream } });
+    set('--upstream', ['routes'], [{ upstream: 'default' }]);
+  }
+  set('--drain-timeout', ['drain', 'timeout'], overrides.drainTimeout);
+  set('--log-level', ['log', 'level'], overrides.logLevel);
+  set('--log-format', ['log', 'format'], overrides.logFormat);
+  const { workers } = overrides;
+  set('--workers', ['workers'], workers === undefined || workers === 'auto' ? workers : Number(workers));
+  return { merged, flags };
+}
+
+function placeOf(
+  keys: readonly PropertyKey[],
+  file: SourceFile | null,
+  flags: ReadonlyMap<string, string>,
+): Place | undefined {
+  const [first, second] = keys.map(String);
+  const flag = flags.get(first ?? '') ?? flags.get(`${first}.${second}`);
+  if (flag !== undefined) return { file: flag };
+  if (!file) return undefined;
+  for (let length = keys.length; length >= 0; length -= 1) {
+    const node = file.document.getIn(keys.slice(0, length), true);
+    const range = (node as { range?: [number, number, number] } | undefined)?.range;
+    if (range) return { file: file.path, line: file.lines.linePos(range[0]).line };
+  }
+  return { file: file.path };
+}
+
+type PlaceOf = (keys: PropertyKey[]) => Place | undefined;
+
+function explain(error: z.ZodError, place: PlaceOf): SwivelError {
+  const issue = error.issues[0];
+  if (!issue) return new SwivelError('CONFIG_INVALID');
+  const setting = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const key = issue.keys[0] ?? '';
+    const full = setting === '' ? key : `${setting}.${key}`;
+    if (key === 'pkcs12') {
+      const message = `${full}: PKCS#12 keystores are not read by this version`;
+      return new SwivelError('CONFIG_UNSUPPORTED', message, located(place([...issue.path, key]), 'convert it to PEM'));
+    }
+    const known = knownKeys(issue.path);
+    const near = nearest(key, known);
+    const remedy = near ? `did you mean "${near}"?` : `known keys here: ${known.join(', ')}`;
+    return new SwivelError(
+      'CONFIG_UNKNOWN_KEY',
+      `there is no setting "${full}"`,
+      located(place([...issue.path, key]), remedy),
+    );
+  }
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) {
+    const flag = { certificates: '--certs DIR', upstreams: '--upstream URL' }[setting];
+    const remedy = flag ? `give ${flag}, or ${setting} in the file of --config` : 'add it';
+    return new SwivelError('CONFIG_INVALID', `${setting} is missing`, located(place(issue.path), remedy));
+  }
+  return new SwivelError('CONFIG_INVALID', `${setting}: ${issue.message}`, located(place(issue.path)));
+}
+
+function located(place: Place | undefined, remedy?: string) {
+  return { ...(place ? { place } : {}), ...(remedy === undefined ? {} : { remedy }) };
+}
+
+interface SchemaNode {
+  readonly properties?: Record<string, SchemaNode>;
+  readonly items?: SchemaNode;
+  readonly additionalProperties?: SchemaNode;
+}
+
+/** The keys that the schema knows at a place. */
+function knownKeys(path: readonly PropertyKey[]): string[] {
+  let node: SchemaNode | undefined = jsonSchema() as SchemaNode;
+  for (const key of path) {
+    node = typeof key === 'number' ? node?.items : (node?.properties?.[String(key)] ?? node?.additionalProperties);
+  }
+  return Object.keys(node?.properties ?? {});
+}
+
+/** What the schema cannot say: names that have to exist, settings that cannot be honoured. Fills in the only possible route. */
+function checkReferences(config: Config, place: PlaceOf): Config {
+  const names = Object.keys(config.upstreams);
+  if (config.workers !== 'auto' && config.workers > 1) {
+    const message = `workers: ${config.workers} processes are asked for, this version serves with one`;
+    throw new SwivelError('CONFIG_UNSUPPORTED', message, located(place(['workers']), 'set workers to 1 or auto'));
+  }
+  const [only, ...more] = names;
+  if (!config.routes && more.length > 0) {
+    const message = `there are several upstreams (${names.join(', ')}) and no routes`;
+    throw new SwivelError('CONFIG_INVALID', message, located(place(['upstreams']), 'add routes'));
+  }
+  const routes = config.routes ?? [{ upstream: only ?? '' }];
+  for (const [i, route] of routes.entries()) {
+    if (names.includes(route.upstream)) continue;
+    const near = nearest(route.upstream, names);
+    const remedy = near ? `did you mean "${near}"?` : `there are: ${names.join(', ')}`;
+    const message = `routes.${i}.upstream: there is no upstream "${route.upstream}"`;
+    throw new SwivelError('CONFIG_INVALID', message, located(place(['routes', i, 'upstream']), remedy));
+  }
+  return { ...config, routes };
+}

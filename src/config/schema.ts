@@ -1,0 +1,172 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { isServableName, normalizeName } from '../certificates/index.ts';
+import { watchModes } from '../files/index.ts';
+import { logFormats, logLevels } from '../observe/index.ts';
+import { parseAddress } from '../tls/index.ts';
+import { durationPattern, parseDuration, parseSize, sizePattern } from './units.ts';
+
+const duration = (fallback: string) =>
+  z
+    .string()
+    .regex(durationPattern, 'must be a duration such as 500ms, 30s, 5m or 1h')
+    .default(fallback)
+    .transform(parseDuration);
+
+const size = (fallback: string) =>
+  z.string().regex(sizePattern, 'must be a size such as 64KiB or 1MiB').default(fallback).transform(parseSize);
+
+const address = (defaultHost: string) =>
+  z.string().transform((text, context) => {
+    const parsed = parseAddress(text, defaultHost);
+    if (parsed) return parsed;
+    context.addIssue({ code: 'custom', message: 'must be [HOST:]PORT, such as 8443, 127.0.0.1:8443 or "[::]:8443"' });
+    return z.NEVER;
+  });
+
+const hostName = z
+  .string()
+  .refine((name) => isServableName(normalizeName(name)), 'must be a host name, or a wildcard such as "*.example.com"');
+
+/** The address of the upstream that shows what it receives; for `npm start` and first steps. */
+export const demoTarget = 'builtin:demo';
+
+const target = z.string().refine((text) => {
+  if (text === demoTarget) return true;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return (
+    url?.protocol === 'http:' && url.hostname !== '' && url.pathname === '/' && url.search === '' && url.username === ''
+  );
+}, 'must be a plaintext URL without a path, such as http://127.0.0.1:8080');
+
+const certificate = z
+  .strictObject({
+    path: z.string().min(1).optional().describe('A directory, or a PEM file that holds certificate and key.'),
+    cert: z.string().min(1).optional().describe('A PEM file with the certificate and its chain.'),
+    key: z.string().min(1).optional().describe('A PEM file with the private key of cert.'),
+    passphraseFile: z.string().min(1).optional().describe('A file whose first line opens the key.'),
+    names: z.array(hostName).min(1).optional().describe('Names to serve, instead of those in the certificate.'),
+    development: z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe('Issue a development certificate for these names into path when it holds none.'),
+  })
+  .check((context) => {
+    const { path, cert, key, passphraseFile, development } = context.value;
+    const fail = (message: string) => context.issues.push({ code: 'custom', message, input: context.value });
+    if ((path === undefined) === (cert === undefined)) fail('needs either path, or cert and key');
+    else if ((cert === undefined) !== (key === undefined)) fail('cert and key belong together');
+    else if (path !== undefined && passphraseFile !== undefined) {
+      fail('passphraseFile goes with cert and key; below a path, NAME.pass beside NAME.key is used');
+    } else if (path === undefined && development !== undefined) fail('development goes with path');
+  });
+
+/** The whole configuration. One schema: types, errors, and the JSON Schema for editors. */
+export const configSchema = z.strictObject({
+  listeners: z
+    .array(z.strictObject({ address: address('::').describe('[HOST:]PORT') }))
+    .min(1)
+    .prefault([{ address: '[::]:8443' }])
+    .describe('Where TLS connections are accepted.'),
+  certificates: z.array(certificate).min(1).describe('Where certificates come from.'),
+  upstreams: z
+    .record(z.string().regex(/^[A-Za-z0-9_.-]+$/), z.strictObject({ targets: z.array(target).min(1) }))
+    .refine((upstreams) => Object.keys(upstreams).length > 0, 'needs at least one upstream')
+    .describe('Plaintext services, by name; the targets of one are used in turn.'),
+  routes: z
+    .array(
+      z.strictObject({
+        hosts: z.array(hostName).min(1).optional().describe('Hosts; every host when left out.'),
+        path: z.string().startsWith('/').optional().describe('A prefix of whole path segments.'),
+        upstream: z.string().describe('The name of an upstream.'),
+      }),
+    )
+    .min(1)
+    .optional()
+    .describe('Which request goes to which upstream; the first match wins. Needed when there are several upstreams.'),
+  tls: z
+    .strictObject({
+      minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+      ciphers: z.string().optional().describe("OpenSSL's cipher list; Node's default when left out."),
+      defaultCertificate: z.string().optional().describe('The id of the certificate for clients without a known name.'),
+      unknownName: z.enum(['default', 'reject']).default('default'),
+      handshakeTimeout: duration('10s'),
+      sessionTimeout: duration('5m').describe('For how long a session may be resumed.'),
+    })
+    .prefault({}),
+  drain: z
+    .strictObject({
+      timeout: duration('30s').describe('After it, what is left of a drain is cut.'),
+      spread: duration('5s').describe('The span over which connections are asked to leave.'),
+      upgraded: duration('1h').describe('As timeout, for upgraded connections (WebSocket).'),
+      readinessDelay: duration('0s').describe('When stopping: how long to go on accepting after readiness turned 503.'),
+    })
+    .prefault({}),
+  watch: z
+    .strictObject({
+      mode: z.enum(watchModes).default('auto'),
+      resync: duration('30s').describe('How often everything is read again, whatever events came.'),
+      pollInterval: duration('2s').describe('How often everything is read again where events are not to be had.'),
+    })
+    .prefault({}),
+  admin: z
+    .strictObject({
+      address: z
+        .union([z.literal('off'), address('127.0.0.1')])
+        .prefault('127.0.0.1:9901')
+        .describe('[HOST:]PORT, or off'),
+      tokenFile: z
+        .string()
+        .optional()
+        .describe('A file with the bearer token that lets other machines change something.'),
+    })
+    .prefault({}),
+  proxy: z
+    .strictObject({
+      headersTimeout: duration('15s').describe('How long a client may take to send the head of a request.'),
+      idleTimeout: duration('75s').describe('How long a client connection may stay idle.'),
+      connectTimeout: duration('5s').describe('How long to wait for a connection to a target.'),
+      responseTimeout: duration('60s').describe('How long to wait for the head of a response.'),
+      bodyTimeout: duration('1h').describe('How long to wait for the next byte of a response.'),
+      failTimeout: duration('5s').describe('How long a target that refused a connection is passed over.'),
+      maxHeaderSize: size('32KiB'),
+      maxConcurrentStreams: z.int().min(1).max(10_000).default(128),
+      trustedProxies: z
+        .array(z.string().refine(isRange, 'must be an IP address or a CIDR range'))
+        .default([])
+        .describe('Peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed.'),
+      certificateHeader: z
+        .string()
+        .regex(/^[A-Za-z0-9-]+$/)
+        .optional()
+        .describe('A header that tells upstream the certificate the client was given.'),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(logLevels).default('info'),
+      format: z.enum(logFormats).default('auto'),
+      access: z.boolean().default(false).describe('One line for each request.'),
+    })
+    .prefault({}),
+  workers: z
+    .union([z.literal('auto'), z.int().min(1)])
+    .default('auto')
+    .describe('This version serves with one process: auto and 1 are accepted.'),
+});
+
+function isRange(text: string): boolean {
+  const [ip = '', bits, ...more] = text.split('/');
+  const family = isIP(ip);
+  if (family === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
+export type ConfigInput = z.input<typeof configSchema>;
+export type Config = z.output<typeof configSchema>;
+
+/** The JSON Schema of the configuration file, for editors. */
+export function jsonSchema(): object {
+  return { title: 'Swivel configuration', ...z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) };
+}

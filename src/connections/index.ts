@@ -1,0 +1,17 @@
+/**
+ * Connections: who is connected with which certificate, and how they leave.
+ *
+ *   handshake ─▶ open ─▶ draining ─▶ closed        retire(fingerprints), stop()
+ */
+export { type CertificateTag, Connection, type ProtocolHandler } from './connection.ts';
+export {
+  type DrainOptions,
+  type DrainPlan,
+  type DrainStep,
+  drainStep,
+  idleQuiet,
+  type Protocol,
+  planRetirement,
+  planStop,
+} from './policy.ts';
+export { type ConnectionCounts, ConnectionRegistry, type ConnectionSummary, type StopResult } from './registry.ts';

@@ -1,0 +1,17 @@
+/**
+ * Files, as a certificate source needs them: told when something stirs, and read as a consistent whole.
+ *
+ *   FileWatchService  says that something may have changed, never what it holds
+ *   SnapshotReader    reads a directory tree (or named files) as it stood at one moment
+ */
+export { type FileContent, FileFault } from './read.ts';
+export { type Snapshot, SnapshotReader, type SnapshotRequest } from './snapshot.ts';
+export type {
+  FileListener,
+  RescanReason,
+  Subscription,
+  WatchMode,
+  WatchOptions,
+  WatchTarget,
+} from './watch-service.ts';
+export { FileWatchService, watchModes } from './watch-service.ts';

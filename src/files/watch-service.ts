@@ -1,0 +1,288 @@
+import { stat } from 'node:fs/promises';
+import { basename, sep } from 'node:path';
+import { type FSWatcher, watch } from 'chokidar';
+import { messageOf, systemCode } from '../errors.ts';
+import type { Logger } from '../observe/index.ts';
+
+export const watchModes = ['auto', 'events', 'poll', 'off'] as const;
+/**
+ * `auto`: events, and polling where the system refuses them. `events`: the same without the fallback. `poll`: only look
+ * again at an interval. `off`: never look again.
+ */
+export type WatchMode = (typeof watchModes)[number];
+
+export interface WatchOptions {
+  readonly mode: WatchMode;
+  /** Milliseconds between two looks at everything, events or not. */
+  readonly resync: number;
+  /** Milliseconds between two looks where events are not to be had. */
+  readonly pollInterval: number;
+}
+
+/** A directory to watch; with its sub-directories (hidden ones apart) when recursive. It need not exist yet. */
+export interface WatchTarget {
+  readonly directory: string;
+  readonly recursive: boolean;
+}
+
+/** Why everything should be looked at again: the watch was just armed, time passed, or events may have been lost. */
+export type RescanReason = 'armed' | 'resync' | 'poll' | 'lost';
+
+/**
+ * Hears of changes. No callback carries data: what a file holds is read by whoever needs it. All are optional.
+ * `stirred` comes first and untyped, within a millisecond; the typed one follows when the kind of change is known.
+ */
+export interface FileListener {
+  readonly stirred?: (path: string) => void;
+  readonly created?: (path: string) => void;
+  readonly modified?: (path: string) => void;
+  readonly deleted?: (path: string) => void;
+  /** Look at everything again: events may be missing. */
+  readonly rescan?: (reason: RescanReason) => void;
+}
+
+export interface Subscription {
+  /** Replaces what is watched. Changes nothing when the targets are the same. */
+  update(targets: readonly WatchTarget[]): void;
+  close(): void;
+}
+
+interface Subscriber {
+  readonly listener: FileListener;
+  targets: readonly WatchTarget[];
+}
+
+/**
+ * The one place that watches files. One chokidar instance serves all subscribers; it is armed anew when the set of
+ * directories changes or when a watched directory is not the one it was (deleted and recreated, or mounted over), because a
+ * watch dies with its inode.
+ */
+export class FileWatchService {
+  readonly #options: WatchOptions;
+  readonly #logger: Logger;
+  readonly #onDegraded: (reason: string) => void;
+  readonly #subscribers = new Set<Subscriber>();
+  #watcher: FSWatcher | null = null;
+  /** Directory to whether it is watched with its sub-directories, as armed. */
+  #armed = new Map<string, boolean>();
+  /** Device and inode of each armed directory. */
+  #identities = new Map<string, string>();
+  #arming: Promise<void> | null = null;
+  #armAgain = false;
+  #timer: NodeJS.Timeout | null = null;
+  #polling: boolean;
+  #closed = false;
+
+  /** @param onDegraded called once when events are not to be had and polling takes over */
+  constructor(options: WatchOptions, logger: Logger, onDegraded: (reason: string) => void = () => {}) {
+    this.#options = options;
+    this.#logger = logger;
+    this.#onDegraded = onDegraded;
+    this.#polling = options.mode === 'poll';
+  }
+
+  /** Whether changes are found by looking again, not by events. */
+  get polling(): boolean {
+    return this.#polling;
+  }
+
+  /** Registers a listener. With watching switched off nothing is ever called. */
+  subscribe(listener: FileListener, targets: readonly WatchTarget[] = []): Subscription {
+    const subscriber: Subscriber = { listener, targets };
+    if (this.#options.mode !== 'off') {
+      this.#subscribers.add(subscriber);
+      this.#schedule();
+      this.#arm();
+    }
+    return {
+      update: (next) => {
+        if (sameTargets(subscriber.targets, next)) return;
+        subscriber.targets = next;
+        if (this.#subscribers.has(subscriber)) this.#arm();
+      },
+      close: () => {
+        if (this.#subscribers.delete(subscriber) && this.#subscribers.size > 0) this.#arm();
+      },
+    };
+  }
+
+  /** Ends all watching. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#subscribers.clear();
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    await this.#arming;
+    await this.#watcher?.close();
+    this.#watcher = null;
+  }
+
+  #schedule(): void {
+    if (this.#timer || this.#closed) return;
+    const interval = this.#polling ? this.#options.pollInterval : this.#options.resync;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      void this.#tick();
+    }, interval);
+    this.#timer.unref();
+  }
+
+  async #tick(): Promise<void> {
+    this.#announce(this.#polling ? 'poll' : 'resync');
+    if (!this.#polling && (await this.#replaced())) this.#arm(true);
+    this.#schedule();
+  }
+
+  #announce(reason: RescanReason): void {
+    for (const subscriber of this.#subscribers) subscriber.listener.rescan?.(reason);
+  }
+
+  /** Brings the watch in line with what the subscribers want. Single-flight; a call during arming causes one more. */
+  #arm(anew = false): void {
+    if (this.#closed || this.#polling) return;
+    if (this.#arming) {
+      this.#armAgain = true;
+      return;
+    }
+    const wanted = new Map<string, boolean>();
+    for (const { targets } of this.#subscribers) {
+      for (const target of targets) {
+        wanted.set(target.directory, target.recursive || wanted.get(target.directory) === true);
+      }
+    }
+    if (!anew && sameMap(wanted, this.#armed)) return;
+    this.#arming = this.#armWith(wanted)
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => {
+        this.#arming = null;
+        if (!this.#armAgain) return;
+        this.#armAgain = false;
+        this.#arm();
+      });
+  }
+
+  async #armWith(wanted: Map<string, boolean>): Promise<void> {
+    const previous = this.#watcher;
+    const watcher = watch([...wanted.keys()], {
+      ignoreInitial: true,
+      atomic: false,
+      followSymlinks: false,
+      ignorePermissionErrors: true,
+      persistent: false,
+      ignored: (path, stats) => stats?.isDirectory() === true && !isWanted(path, wanted),
+    });
+    watcher.on('error', (error) => this.#failed(error));
+    watcher.on('raw', (_event, name, details) => this.#raw(name, details));
+    watcher.on('add', (path) => this.#typed('created', path));
+    watcher.on('addDir', (path) => this.#typed('created', path));
+    watcher.on('change', (path) => this.#typed('modified', path));
+    watcher.on('unlink', (path) => this.#typed('deleted', path));
+    watcher.on('unlinkDir', (path) => this.#typed('deleted', path));
+    await new Promise<void>((ready) => watcher.once('ready', ready));
+    this.#watcher = watcher;
+    this.#armed = wanted;
+    this.#identities = await identitiesOf(wanted.keys());
+    // The old watch ends only now: between the two, no change goes unheard.
+    await previous?.close();
+    this.#announce('armed');
+  }
+
+  #raw(name: string | Buffer | null, details: unknown): void {
+    const watched = (details as { watchedPath?: unknown } | undefined)?.watchedPath;
+    const directory = typeof watched === 'string' ? watched : '';
+    const file = name === null ? '' : String(name);
+    for (const subscriber of this.#subscribers) {
+      if (concerns(subscriber, directory, file)) subscriber.listener.stirred?.(`${directory}${sep}${file}`);
+    }
+    // An event that bears the name of a watched directory is about the directory itself.
+    if (file === basename(directory) || this.#armed.has(`${directory}${sep}${file}`)) void this.#rearmWhenReplaced();
+  }
+
+  #typed(kind: 'created' | 'modified' | 'deleted', path: string): void {
+    const cut = path.lastIndexOf(sep);
+    const directory = path.slice(0, cut);
+    for (const subscriber of this.#subscribers) {
+      if (concerns(subscriber, directory, path.slice(cut + 1))) subscriber.listener[kind]?.(path);
+    }
+    if (this.#armed.has(path) && kind !== 'modified') void this.#rearmWhenReplaced();
+  }
+
+  async #rearmWhenReplaced(): Promise<void> {
+    if (await this.#replaced()) this.#arm(true);
+  }
+
+  /** Whether some armed directory is another one than when it was armed. */
+  async #replaced(): Promise<boolean> {
+    const now = await identitiesOf(this.#armed.keys());
+    for (const directory of this.#armed.keys()) {
+      const identity = now.get(directory);
+      // One that is gone is waited for by chokidar; its reappearance is what counts.
+      if (identity !== undefined && identity !== this.#identities.get(directory)) return true;
+    }
+    return false;
+  }
+
+  #failed(error: unknown): void {
+    if (this.#closed || this.#polling) return;
+    const code = systemCode(error);
+    const exhausted = code === 'ENOSPC' || code === 'EMFILE' || code === 'ENFILE' || code === 'ENOSYS';
+    if (!exhausted || this.#options.mode === 'events') {
+      this.#logger.warn({ code: 'WATCH_UNAVAILABLE', error: messageOf(error) }, 'watching files met an error');
+      this.#announce('lost');
+      return;
+    }
+    this.#polling = true;
+    const broken = this.#watcher;
+    this.#watcher = null;
+    void broken?.close();
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#onDegraded(messageOf(error));
+    this.#announce('lost');
+    this.#schedule();
+  }
+}
+
+async function identitiesOf(directories: Iterable<string>): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const directory of directories) {
+    const stats = await stat(directory, { bigint: true }).catch(() => null);
+    if (stats) found.set(directory, `${stats.dev}:${stats.ino}`);
+  }
+  return found;
+}
+
+/** Whether a directory is one of the targets or below a recursive one, without a hidden one in between. */
+function isWanted(path: string, wanted: ReadonlyMap<string, boolean>): boolean {
+  if (wanted.has(path)) return true;
+  for (const [directory, recursive] of wanted) {
+    if (directory.startsWith(`${path}${sep}`)) return true;
+    if (!recursive || !path.startsWith(`${directory}${sep}`)) continue;
+    const parts = path.slice(directory.length + 1).split(sep);
+    if (parts.every((part) => !part.startsWith('.'))) return true;
+  }
+  return false;
+}
+
+/** Whether something that happened to `name` in `directory` is the business of a subscriber. */
+function concerns(subscriber: Subscriber, directory: string, name: string): boolean {
+  return subscriber.targets.some(
+    (target) =>
+      target.directory === directory ||
+      target.directory === `${directory}${sep}${name}` ||
+      (target.recursive && directory.startsWith(`${target.directory}${sep}`)),
+  );
+}
+
+function sameTargets(a: readonly WatchTarget[], b: readonly WatchTarget[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((target, i) => target.directory === b[i]?.directory && target.recursive === b[i]?.recursive)
+  );
+}
+
+function sameMap(a: ReadonlyMap<string, boolean>, b: ReadonlyMap<string, boolean>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}

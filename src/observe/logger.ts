@@ -1,0 +1,42 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+
+export type { Logger } from 'pino';
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export const logFormats = ['auto', 'json', 'pretty'] as const;
+export type LogFormat = (typeof logFormats)[number];
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** `auto`: pretty on a terminal, JSON elsewhere. */
+  readonly format: LogFormat;
+  /** One line for each request. */
+  readonly access: boolean;
+}
+
+/**
+ * Makes the logger: JSON lines on stdout, or a readable form.
+ * @param destination where the lines go; stdout when left out
+ */
+export function createLogger(options: Pick<LogOptions, 'level' | 'format'>, destination?: DestinationStream): Logger {
+  const readable = options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
+  const settings = {
+    level: options.level,
+    base: null,
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+    // Nothing hands a key to the logger; should a later change do so by mistake, it does not come out.
+    redact: {
+      paths: ['key', 'keyPem', 'passphrase', 'ticketKeys', '*.key', '*.keyPem', '*.passphrase'],
+      censor: '[secret]',
+    },
+  };
+  if (destination) return pino(settings, destination);
+  if (readable) {
+    return pino(settings, pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }));
+  }
+  return pino(settings, pino.destination({ dest: 1, sync: true }));
+}

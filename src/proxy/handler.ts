@@ -1,0 +1,103 @@
+import type { Readable } from 'node:stream';
+import type { Connection } from '../connections/index.ts';
+import type { Logger, Metrics } from '../observe/index.ts';
+import type { Upstream } from '../upstream/index.ts';
+import { type DecisionContext, decide, type Forward } from './decide.ts';
+import { answer, Exchange, type Outcome, type Responder } from './exchange.ts';
+import type { ClientFacts, Refusal, RequestHead } from './request.ts';
+
+export interface HandlerOptions {
+  readonly decision: DecisionContext;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** Log each request. */
+  readonly access: boolean;
+}
+
+const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Takes a request from decision to answer. The seam that all protocols share. */
+export class RequestHandler {
+  readonly #options: HandlerOptions;
+
+  constructor(options: HandlerOptions) {
+    this.#options = options;
+  }
+
+  get metrics(): Metrics {
+    return this.#options.metrics;
+  }
+
+  get logger(): Logger {
+    return this.#options.logger;
+  }
+
+  /** Decides on a request and has it answered. */
+  handle(connection: Connection, head: RequestHead, body: Readable, responder: Responder): void {
+    const done = this.begin(connection, head);
+    const decision = this.decide(connection, head);
+    if (decision.kind === 'refuse') {
+      done({ status: decision.status, bytes: 0, error: decision.code });
+      answer(responder, decision.status, decision.code, undefined, decision.close);
+      return;
+    }
+    const upstream = this.upstream(decision);
+    new Exchange(decision, upstream, body, responder, this.#options, done).start();
+  }
+
+  decide(connection: Connection, head: RequestHead): Forward | Refusal {
+    return decide(head, clientOf(connection), this.#options.decision);
+  }
+
+  upstream(forward: Forward): Upstream {
+    // Configuration is checked: a route leads to an upstream that exists.
+    return this.#options.upstreams.get(forward.upstream) as Upstream;
+  }
+
+  /** Counts a request from here on. @returns what to call when it is over */
+  begin(connection: Connection, head: RequestHead): (outcome: Outcome) => void {
+    const { metrics } = this.#options;
+    const startedAt = performance.now();
+    metrics.requestsInFlight.inc();
+    return (outcome) => {
+      metrics.requestsInFlight.dec();
+      const method = knownMethods.has(head.method) ? head.method : 'other';
+      metrics.requests.inc({ method, code: String(outcome.status) });
+      metrics.requestDuration.observe((performance.now() - startedAt) / 1000);
+      if (this.#options.access) this.#logAccess(connection, head, outcome, startedAt);
+    };
+  }
+
+  #logAccess(connection: Connection, head: RequestHead, outcome: Outcome, startedAt: number): void {
+    const { certificate } = connection;
+    this.#options.logger.info(
+      {
+        event: 'request',
+        client: connection.address,
+        method: head.method,
+        host: head.authority ?? hostOf(head),
+        // Without the query: it is where secrets travel.
+        path: head.target.split('?', 1)[0],
+        version: head.version,
+        status: outcome.status,
+        bytes: outcome.bytes,
+        durationMs: Math.round((performance.now() - startedAt) * 10) / 10,
+        certificate: certificate?.id,
+        ...(outcome.error ? { code: outcome.error } : {}),
+      },
+      'request',
+    );
+  }
+}
+
+function hostOf(head: RequestHead): string | undefined {
+  const at = head.headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
+  return at < 0 ? undefined : head.headers[at + 1];
+}
+
+const unknown = { id: '', fingerprint: '', fingerprint256: '', names: [] };
+
+function clientOf(connection: Connection): ClientFacts {
+  return { address: connection.address, certificate: connection.certificate ?? unknown };
+}

@@ -1,0 +1,170 @@
+import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import type { Connection } from '../connections/index.ts';
+import type { Responder } from './exchange.ts';
+import type { RequestHandler } from './handler.ts';
+import type { RequestHead } from './request.ts';
+
+export interface Http2Options {
+  /** Streams one connection may have open at once. */
+  readonly maxConcurrentStreams: number;
+  /** Bytes the head of a request may have. */
+  readonly maxHeaderSize: number;
+  /** Milliseconds a connection may stay idle. */
+  readonly idleTimeout: number;
+}
+
+/** The first GOAWAY of a drain: streams that are on their way are still welcome (RFC 9113 §6.8). */
+const lastPossibleStream = 2 ** 31 - 1;
+
+/** Speaks HTTP/2 on connections that were accepted elsewhere. */
+export class Http2 {
+  readonly #handler: RequestHandler;
+  readonly #options: Http2Options;
+
+  constructor(handler: RequestHandler, options: Http2Options) {
+    this.#handler = handler;
+    this.#options = options;
+  }
+
+  /** Takes over a connection. */
+  serve(connection: Connection, socket: TLSSocket): void {
+    const session = performServerHandshake(socket, {
+      maxSessionMemory: 16,
+      maxHeaderListPairs: 200,
+      maxOutstandingPings: 10,
+      maxSendHeaderBlockLength: 256 * 1024,
+      streamResetBurst: 200,
+      streamResetRate: 33,
+      settings: {
+        maxConcurrentStreams: this.#options.maxConcurrentStreams,
+        maxHeaderListSize: this.#options.maxHeaderSize,
+        initialWindowSize: 256 * 1024,
+        enableConnectProtocol: false,
+      },
+    });
+    connection.protocol = 'h2';
+    connection.handler = { ask: () => drain(session), close: () => session.close() };
+    session.on('error', () => {});
+    session.setTimeout(this.#options.idleTimeout, () => {
+      // A response that takes its time is not an idle connection.
+      if (connection.idleSince !== null) session.close();
+    });
+    session.on('stream', (stream, _headers, _flags, rawHeaders) => this.#stream(connection, stream, rawHeaders));
+  }
+
+  #stream(connection: Connection, stream: ServerHttp2Stream, rawHeaders: string[]): void {
+    stream.on('error', () => {});
+    connection.begin();
+    stream.once('close', () => connection.end());
+    this.#handler.handle(connection, headOf(stream, rawHeaders), stream, new Http2Responder(stream));
+  }
+}
+
+function drain(session: ServerHttp2Session): void {
+  if (session.closed || session.destroyed) return;
+  session.goaway(constants.NGHTTP2_NO_ERROR, lastPossibleStream);
+  // When the answer to the ping is here, so is every stream that was sent before the GOAWAY was read.
+  const sent = session.ping(() => {
+    if (!session.destroyed) session.close();
+  });
+  if (!sent) session.close();
+}
+
+function headOf(stream: ServerHttp2Stream, rawHeaders: readonly string[]): RequestHead {
+  const headers: string[] = [];
+  const pseudo: Record<string, string> = {};
+  let length: string | undefined;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const value = rawHeaders[i + 1] ?? '';
+    if (name.startsWith(':')) pseudo[name] = value;
+    else {
+      if (name === 'content-length') length = value;
+      headers.push(name, value);
+    }
+  }
+  const authority = pseudo[':authority'];
+  return {
+    method: pseudo[':method'] ?? 'GET',
+    target: pseudo[':path'] ?? '/',
+    version: '2.0',
+    headers,
+    ...(authority === undefined ? {} : { authority }),
+    hasBody: !stream.endAfterHeaders && length !== '0',
+  };
+}
+
+class Http2Responder implements Responder {
+  readonly #stream: ServerHttp2Stream;
+  #trailers: string[] = [];
+  onDrain = () => {};
+  onAbort = () => {};
+
+  constructor(stream: ServerHttp2Stream) {
+    this.#stream = stream;
+    stream.on('drain', () => this.onDrain());
+    stream.once('close', () => {
+      if (!stream.writableFinished || stream.rstCode !== 0) this.onAbort();
+    });
+  }
+
+  continue(): void {
+    if (this.#usable) this.#stream.additionalHeaders({ ':status': 100 });
+  }
+
+  inform(status: number, headers: string[]): void {
+    if (this.#usable) this.#stream.additionalHeaders({ ':status': status, ...toObject(headers) });
+  }
+
+  head(status: number, headers: string[]): void {
+    if (!this.#usable) return;
+    const { stream, bodiless } = { stream: this.#stream, bodiless: status === 204 || status === 304 };
+    if (bodiless) {
+      stream.respond({ ':status': status, ...toObject(headers) }, { endStream: true });
+      return;
+    }
+    stream.once('wantTrailers', () => this.#sendTrailers());
+    stream.respond({ ':status': status, ...toObject(headers) }, { waitForTrailers: true });
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#stream.writable ? this.#stream.write(chunk) : true;
+  }
+
+  end(trailers: string[]): void {
+    this.#trailers = trailers;
+    if (this.#stream.writable) this.#stream.end();
+  }
+
+  cut(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  get #usable(): boolean {
+    return !this.#stream.destroyed && !this.#stream.closed && !this.#stream.headersSent;
+  }
+
+  #sendTrailers(): void {
+    try {
+      if (this.#trailers.length > 0) this.#stream.sendTrailers(toObject(this.#trailers));
+      else this.#stream.close();
+    } catch {
+      this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
+  }
+}
+
+/** Fields as `node:http2` takes them: lower case, repeated ones as lists; nothing that concerns a connection (RFC 9113 §8.2.2). */
+function toObject(headers: readonly string[]): Record<string, string | string[]> {
+  const object: Record<string, string | string[]> = {};
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]?.toLowerCase() ?? '';
+    const value = headers[i + 1] ?? '';
+    if (name === 'connection') continue;
+    const before = object[name];
+    if (before === undefined) object[name] = value;
+    else object[name] = Array.isArray(before) ? [...before, value] : [before, value];
+  }
+  return object;
+}

@@ -1,0 +1,14 @@
+/**
+ * The proxy: a request from a TLS connection to an upstream and back.
+ *
+ *   Http1, Http2 ─ RequestHead ─▶ decide ─ Forward ─▶ Exchange (undici) ─▶ Responder
+ *   UpgradeHandler: connections that leave HTTP
+ */
+export { type Authority, parseAuthority } from './authority.ts';
+export { type DecisionContext, decide, type Forward } from './decide.ts';
+export { FrontDoor, type FrontDoorOptions } from './front-door.ts';
+export { connectionOptions, type ForwardingOptions, requestHeaders, responseHeaders } from './headers.ts';
+export type { Http1Options } from './http1.ts';
+export type { Http2Options } from './http2.ts';
+export type { ClientFacts, Refusal, RequestHead } from './request.ts';
+export { type RouteOptions, Router } from './router.ts';

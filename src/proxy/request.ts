@@ -1,0 +1,36 @@
+import type { ErrorCode } from '../errors.ts';
+
+/** The head of a request, the same for every HTTP version. */
+export interface RequestHead {
+  readonly method: string;
+  /** As received: origin-form, absolute-form or `*` (RFC 9112 §3.2). */
+  readonly target: string;
+  readonly version: '1.0' | '1.1' | '2.0';
+  /** Field names and values in turn, as received, without pseudo-headers. */
+  readonly headers: readonly string[];
+  /** `:authority` of HTTP/2. */
+  readonly authority?: string;
+  /** A body follows, or may follow. */
+  readonly hasBody: boolean;
+  /** The protocol the client wants to switch to. */
+  readonly upgrade?: string;
+}
+
+/** Who sent it, over which connection. */
+export interface ClientFacts {
+  readonly address: string;
+  readonly certificate: { readonly id: string; readonly fingerprint256: string; readonly names: readonly string[] };
+}
+
+/** A request that is not proxied: the answer to it. */
+export interface Refusal {
+  readonly kind: 'refuse';
+  readonly status: number;
+  readonly code: ErrorCode;
+  /** Close the connection: what follows on it cannot be trusted. */
+  readonly close: boolean;
+}
+
+export function refuse(status: number, code: ErrorCode, close = false): Refusal {
+  return { kind: 'refuse', status, code, close };
+}

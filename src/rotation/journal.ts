@@ -1,0 +1,231 @@
+import type { ValidatedIdentity } from '../certificates/index.ts';
+import { coded, type Finding } from '../errors.ts';
+import type { Conditions, Logger, Metrics } from '../observe/index.ts';
+import type { Verdict } from './decide.ts';
+import type { PublishedGeneration } from './publisher.ts';
+
+export type Trigger = 'start' | 'event' | 'resync' | 'signal' | 'api' | 'schedule' | 'retry';
+
+/** One certificate changed for another. */
+export interface Rotation {
+  /** RFC 3339. */
+  readonly at: string;
+  readonly certificate: string;
+  /** Leaf fingerprints; null when there was none, or is none any more. */
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly trigger: Trigger;
+  /** From the first sign of the change to serving it. */
+  readonly durationMs: number;
+  /** Connections that were asked to leave. */
+  readonly drained: number;
+}
+
+/** One certificate as /status tells it. */
+export interface CertificateStatus {
+  readonly id: string;
+  readonly source: string;
+  readonly names: readonly string[];
+  readonly fingerprint256: string | null;
+  readonly serialNumber: string | null;
+  readonly issuer: string | null;
+  readonly keyType: string | null;
+  readonly notBefore: string | null;
+  readonly notAfter: string | null;
+  readonly state: Verdict['state'];
+  readonly generation: number | null;
+  readonly activatedAt: string | null;
+  readonly diskMatchesServed: boolean;
+  readonly lastError: { code: string; message: string; file?: string; remedy: string; at: string } | null;
+  readonly warnings: readonly { code: string; message: string; remedy: string }[];
+}
+
+const rotationsKept = 50;
+/** Milliseconds for which a rejection may be the middle of a change (one file of a pair renamed, the other to come). */
+const grace = 500;
+
+interface Rejection {
+  readonly key: string;
+  readonly since: number;
+  readonly at: string;
+  reported: boolean;
+}
+
+/** Keeps what happened, and tells it: in the log, in metrics, in status. */
+export class Journal {
+  readonly #metrics: Metrics;
+  readonly #conditions: Conditions;
+  readonly #logger: Logger;
+  readonly #rejections = new Map<string, Rejection>();
+  readonly #warned = new Map<string, string>();
+  #rotations: Rotation[] = [];
+  #verdicts: readonly Verdict[] = [];
+  #sourceFailures: readonly Finding[] = [];
+
+  constructor(metrics: Metrics, conditions: Conditions, logger: Logger) {
+    this.#metrics = metrics;
+    this.#conditions = conditions;
+    this.#logger = logger;
+  }
+
+  get rotations(): readonly Rotation[] {
+    return this.#rotations;
+  }
+
+  get verdicts(): readonly Verdict[] {
+    return this.#verdicts;
+  }
+
+  /** Whether a rejection was seen that is not reported yet because it may pass. */
+  get undecided(): boolean {
+    return [...this.#rejections.values()].some((rejection) => !rejection.reported);
+  }
+
+  /** A certificate was exchanged. */
+  rotated(rotation: Rotation, next: ValidatedIdentity | null): void {
+    this.#rotations = [rotation, ...this.#rotations].slice(0, rotationsKept);
+    this.#metrics.certificateReloads.inc({ certificate: rotation.certificate, result: 'applied' });
+    this.#metrics.reloadDuration.observe(rotation.durationMs / 1000);
+    this.#metrics.reloadLastSuccess.set(Date.now() / 1000);
+    const details = next ? { names: next.names, notAfter: new Date(next.leaf.notAfter).toISOString() } : {};
+    this.#logger.info(
+      { event: 'rotation', ...rotation, ...details },
+      rotation.to ? 'certificate rotated' : 'certificate dropped',
+    );
+  }
+
+  /**
+   * A reconciliation came to its verdicts.
+   * @param insistent report rejections now, even those that may be the middle of a change
+   */
+  decided(verdicts: readonly Verdict[], sourceFailures: readonly Finding[], insistent: boolean): void {
+    this.#verdicts = verdicts;
+    this.#sourceFailures = sourceFailures;
+    const now = performance.now();
+    const wrong = new Set<string>();
+    for (const failure of sourceFailures) {
+      wrong.add(`source:${failure.file}`);
+      this.#reject(`source:${failure.file}`, failure, now, insistent);
+    }
+    for (const verdict of verdicts) {
+      this.#warn(verdict);
+      if (!verdict.error) continue;
+      wrong.add(verdict.id);
+      // A source that cannot be read is told once, not once for each certificate in it.
+      this.#reject(verdict.id, verdict.error, now, insistent, sourceFailures.includes(verdict.error));
+    }
+    for (const key of this.#rejections.keys()) {
+      if (wrong.has(key)) continue;
+      if (this.#rejections.get(key)?.reported)
+        this.#logger.info({ event: 'recovered', certificate: key }, 'no longer rejected');
+      this.#rejections.delete(key);
+    }
+    this.#metrics.watchLastCheck.set(Date.now() / 1000);
+  }
+
+  /** What is served changed, or what is on disk did: bring gauges and conditions up to date. */
+  published(generation: PublishedGeneration): void {
+    const m = this.#metrics;
+    for (const family of [
+      m.certificateInfo,
+      m.certificateNotAfter,
+      m.certificateNotBefore,
+      m.certificateDiskMatchesServed,
+    ]) {
+      family.reset();
+    }
+    m.generation.set(generation.number);
+    for (const { identity } of generation.served.values()) {
+      const { fingerprint256, keyType, notAfter, notBefore } = identity.leaf;
+      m.certificateInfo.set({ certificate: identity.id, fingerprint256, key_type: keyType }, 1);
+      m.certificateNotAfter.set({ certificate: identity.id }, Math.floor(notAfter / 1000));
+      m.certificateNotBefore.set({ certificate: identity.id }, Math.floor(notBefore / 1000));
+    }
+    for (const verdict of this.#verdicts) {
+      if (verdict.result === 'dropped') continue;
+      m.certificateDiskMatchesServed.set({ certificate: verdict.id }, verdict.diskMatchesServed ? 1 : 0);
+    }
+    this.#setConditions(generation);
+  }
+
+  /** The certificates, as /status tells them. */
+  status(generation: PublishedGeneration): CertificateStatus[] {
+    return this.#verdicts
+      .filter((verdict) => verdict.result !== 'dropped')
+      .map((verdict) => {
+        const served = generation.served.get(verdict.id);
+        const leaf = served?.identity.leaf;
+        const at = this.#rejections.get(verdict.id)?.at ?? new Date().toISOString();
+        const shadowed = generation.findings.filter((one) => one.identity === verdict.id);
+        return {
+          id: verdict.id,
+          source: verdict.source,
+          names: served?.identity.names ?? [],
+          fingerprint256: leaf?.fingerprint256 ?? null,
+          serialNumber: leaf?.serialNumber ?? null,
+          issuer: leaf?.issuer ?? null,
+          keyType: leaf?.keyType ?? null,
+          notBefore: leaf ? new Date(leaf.notBefore).toISOString() : null,
+          notAfter: leaf ? new Date(leaf.notAfter).toISOString() : null,
+          state: verdict.state,
+          generation: served?.since ?? null,
+          activatedAt: served?.activatedAt.toISOString() ?? null,
+          diskMatchesServed: verdict.diskMatchesServed,
+          lastError: verdict.error ? { ...coded(verdict.error), at } : null,
+          warnings: [...verdict.warnings, ...shadowed].map(coded),
+        };
+      });
+  }
+
+  #reject(key: string, error: Finding, now: number, insistent: boolean, silent = false): void {
+    const text = `${error.code} ${error.message}`;
+    let rejection = this.#rejections.get(key);
+    if (rejection?.key !== text) {
+      rejection = { key: text, since: now, at: new Date().toISOString(), reported: false };
+      this.#rejections.set(key, rejection);
+    }
+    if (rejection.reported || (!insistent && now - rejection.since < grace)) return;
+    rejection.reported = true;
+    if (silent) return;
+    const pending = error.code === 'CERT_NOT_YET_VALID';
+    const result = pending ? 'pending' : 'rejected';
+    if (error.identity !== undefined) this.#metrics.certificateReloads.inc({ certificate: error.identity, result });
+    const line = { event: result, certificate: error.identity, ...coded(error) };
+    if (pending) this.#logger.info(line, 'certificate waits');
+    else this.#logger.error(line, error.message);
+  }
+
+  #warn(verdict: Verdict): void {
+    const text = verdict.warnings.map((warning) => warning.code + warning.message).join();
+    if (this.#warned.get(verdict.id) === text) return;
+    this.#warned.set(verdict.id, text);
+    for (const warning of verdict.warnings) {
+      this.#logger.warn({ event: 'warning', certificate: verdict.id, ...coded(warning) }, warning.message);
+    }
+  }
+
+  #setConditions(generation: PublishedGeneration): void {
+    const expired = this.#verdicts.filter((verdict) => verdict.state === 'expired').map((verdict) => verdict.id);
+    if (generation.served.size === 0) {
+      this.#conditions.set('CertificatesValid', false, 'NothingServed', 'no certificate is served');
+    } else if (expired.length > 0) {
+      this.#conditions.set('CertificatesValid', false, 'Expired', `expired and still served: ${listed(expired)}`);
+    } else {
+      this.#conditions.set('CertificatesValid', true, 'Valid', 'every served certificate is valid');
+    }
+    const wrong = this.#verdicts.filter((verdict) => verdict.error !== null).map((verdict) => verdict.id);
+    const failures = this.#sourceFailures.map((failure) => failure.message);
+    if (wrong.length + failures.length === 0) {
+      this.#conditions.set('DiskInSync', true, 'InSync', 'what is on disk is served');
+    } else {
+      const message = [...failures, ...(wrong.length > 0 ? [`not served as on disk: ${listed(wrong)}`] : [])].join(
+        '; ',
+      );
+      this.#conditions.set('DiskInSync', false, 'Rejected', message);
+    }
+  }
+}
+
+function listed(ids: readonly string[]): string {
+  return ids.length <= 5 ? ids.join(', ') : `${ids.slice(0, 5).join(', ')} and ${ids.length - 5} more`;
+}

@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type CertificateSource, type IdentityMaterial, type Validation, validate } from '../certificates/index.ts';
+import { type Finding, finding, messageOf } from '../errors.ts';
+import { FileFault, type WatchTarget } from '../files/index.ts';
+import type { Candidate } from './decide.ts';
+
+/** What one source holds now. */
+export interface SourceState {
+  readonly source: string;
+  /** By the id within the source. */
+  readonly candidates: ReadonlyMap<string, Candidate>;
+  /** What is wrong with the source as a whole; then its candidates are unknown, not gone. */
+  readonly failure: Finding | null;
+  readonly watch: readonly WatchTarget[];
+}
+
+interface Validated {
+  readonly digest: string;
+  readonly validation: Validation;
+}
+
+/** Loads one source and validates what changed. A source that hangs holds up nobody but itself. */
+export class SourceReader {
+  readonly source: CertificateSource;
+  readonly #timeout: number;
+  #validated = new Map<string, Validated>();
+  #underWay: Promise<SourceState> | null = null;
+  #state: SourceState;
+
+  /** @param timeout milliseconds after which a load counts as failed */
+  constructor(source: CertificateSource, timeout: number) {
+    this.source = source;
+    this.#timeout = timeout;
+    this.#state = { source: source.id, candidates: new Map(), failure: null, watch: source.watch };
+  }
+
+  /** The result of the last reading. */
+  get state(): SourceState {
+    return this.#state;
+  }
+
+  /** Reads the source. Never throws: a failure is part of the state. */
+  async read(thorough: boolean): Promise<SourceState> {
+    // One that still hangs is not asked again until it has answered.
+    this.#underWay ??= this.#load(thorough).finally(() => {
+      this.#underWay = null;
+    });
+    const expired = new AbortController();
+    const overdue = delay(this.#timeout, null, { signal: expired.signal, ref: false }).catch(() => null);
+    const state = await Promise.race([this.#underWay, overdue]);
+    expired.abort();
+    this.#state =
+      state ?? this.#failed('SOURCE_TIMEOUT', `${this.source.id} did not answer within ${this.#timeout} ms`);
+    return this.#state;
+  }
+
+  async #load(thorough: boolean): Promise<SourceState> {
+    try {
+      const material = await this.source.load({ thorough });
+      const candidates = new Map<string, Candidate>();
+      for (const one of material.findings) {
+        if (one.identity !== undefined) addFinding(candidates, this.source.id, one.identity, one);
+      }
+      const seen = new Map<string, Validated>();
+      for (const identity of material.identities) {
+        const validation = this.#validate(identity, seen);
+        candidates.set(identity.id, { id: identity.id, source: this.source.id, ...validation });
+      }
+      this.#validated = seen;
+      const failure = material.findings.find((one) => one.identity === undefined && one.severity === 'error') ?? null;
+      return { source: this.source.id, candidates, failure, watch: material.watch };
+    } catch (error) {
+      if (error instanceof FileFault) return this.#failed(error.code, error.message, error.path);
+      return this.#failed('SOURCE_UNREADABLE', `${this.source.id} cannot be read: ${messageOf(error)}`);
+    }
+  }
+
+  #validate(identity: IdentityMaterial, seen: Map<string, Validated>): Validation {
+    const digest = digestOf(identity);
+    const known = this.#validated.get(identity.id);
+    const validation = known?.digest === digest ? known.validation : validate(identity);
+    seen.set(identity.id, { digest, validation });
+    return validation;
+  }
+
+  #failed(code: Finding['code'], message: string, file = this.source.id): SourceState {
+    return { ...this.#state, failure: finding(code, 'error', { message, file }) };
+  }
+}
+
+function addFinding(candidates: Map<string, Candidate>, source: string, id: string, one: Finding): void {
+  const before = candidates.get(id);
+  candidates.set(id, { id, source, identity: null, findings: [...(before?.findings ?? []), one] });
+}
+
+function digestOf(identity: IdentityMaterial): string {
+  const hash = createHash('sha256');
+  const parts = [identity.certificatePem, identity.keyPem.reveal(), identity.passphrase?.reveal() ?? ''];
+  for (const part of [...parts, identity.files.certificate, identity.files.key, identity.names?.join() ?? '']) {
+    hash.update(part).update('\0');
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,15 @@
+/**
+ * TLS: the current generation of certificates, and the listeners that serve it.
+ *
+ *   ContextStore.prepare ─▶ PreparedGeneration ─ commit ─▶ Generation ─ resolve ─▶ a context for a handshake
+ */
+export { formatAddress, type ListenAddress, listen, parseAddress } from './addresses.ts';
+export {
+  ContextStore,
+  type ContextStoreOptions,
+  type Generation,
+  type PreparedGeneration,
+  type ServedIdentity,
+} from './context-store.ts';
+export { type ListenerEvents, TlsListener, type TlsOptionsOfListener } from './listener.ts';
+export { buildNameIndex, lookUp, type NameIndex } from './names.ts';

@@ -1,0 +1,154 @@
+import type { Socket } from 'node:net';
+import { createServer, type SecureVersion, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
+import { systemCode } from '../errors.ts';
+import { formatAddress, type ListenAddress, listen } from './addresses.ts';
+import { type ContextStore, contextOptions, type Generation, type ServedIdentity } from './context-store.ts';
+
+export interface TlsOptionsOfListener {
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** OpenSSL's cipher list; Node's default when left out. */
+  readonly ciphers?: string;
+  /** Milliseconds a handshake may take. */
+  readonly handshakeTimeout: number;
+  /** Milliseconds for which a session may be resumed. */
+  readonly sessionTimeout: number;
+}
+
+/** What a listener tells. One connection: accepted, perhaps identified, then secured or failed. */
+export interface ListenerEvents {
+  /** A TCP connection came in. */
+  readonly accepted: (socket: Socket) => void;
+  /** The certificate for its handshake was chosen. */
+  readonly identified: (socket: Socket, served: ServedIdentity) => void;
+  /**
+   * The handshake is done.
+   * @param served what the client was shown; for a resumed session, what it would be shown now
+   */
+  readonly secured: (socket: Socket, secure: TLSSocket, served: ServedIdentity) => void;
+  /** The handshake failed; `plainHttp` when the client spoke HTTP without TLS and is still there to be answered. */
+  readonly failed: (socket: Socket, reason: string, plainHttp: boolean) => void;
+}
+
+/** `unrecognized_name`, fatal (RFC 6066 §3, RFC 8446 §6.2), as a TLS record before any key is known. */
+const unrecognizedName = Buffer.from([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70]);
+
+/** Terminates TLS on one address with the certificates of a context store. Knows nothing of HTTP. */
+export class TlsListener {
+  readonly #store: ContextStore;
+  readonly #options: TlsOptionsOfListener;
+  readonly #events: ListenerEvents;
+  readonly #server: Server;
+  readonly #chosen = new WeakMap<TLSSocket, ServedIdentity>();
+  readonly #unsubscribe: () => void;
+  #address: ListenAddress;
+
+  constructor(address: ListenAddress, store: ContextStore, options: TlsOptionsOfListener, events: ListenerEvents) {
+    this.#address = address;
+    this.#store = store;
+    this.#options = options;
+    this.#events = events;
+    const listener = this;
+    this.#server = createServer({
+      ...this.#contextOptions(store.current),
+      ALPNProtocols: ['h2', 'http/1.1'],
+      handshakeTimeout: options.handshakeTimeout,
+      pauseOnConnect: false,
+      noDelay: true,
+      SNICallback(
+        this: TLSSocket,
+        name: string,
+        done: (error: Error | null, context?: ServedIdentity['context']) => void,
+      ) {
+        listener.#identify(this, name, done);
+      },
+    } as TlsOptions);
+    // First: the socket has to be known before the TLS layer wraps it.
+    this.#server.prependListener('connection', events.accepted);
+    this.#server.on('secureConnection', (secure) => this.#secured(secure));
+    this.#server.on('tlsClientError', (error, secure) => this.#failed(error, secure));
+    // The callback for server names runs neither without a name nor for resumed sessions: those get the server's own context.
+    this.#unsubscribe = store.onCommit((generation) => this.#server.setSecureContext(this.#contextOptions(generation)));
+  }
+
+  /** Starts to accept. @throws SwivelError LISTEN_FAILED */
+  async open(): Promise<void> {
+    this.#address = await listen(this.#server, this.#address);
+    this.#server.on('error', () => {});
+  }
+
+  get address(): ListenAddress {
+    return this.#address;
+  }
+
+  toString(): string {
+    return formatAddress(this.#address);
+  }
+
+  /** Stops accepting. Connections live on. Idempotent. */
+  close(): void {
+    this.#unsubscribe();
+    if (this.#server.listening) this.#server.close();
+  }
+
+  /** All of them, each time: `setSecureContext` resets what is left out, ticket keys above all. */
+  #contextOptions(generation: Generation): TlsOptions {
+    const { minVersion, ciphers, sessionTimeout } = this.#options;
+    return {
+      ...(generation.fallback ? contextOptions(generation.fallback.identity) : {}),
+      ...(ciphers === undefined ? {} : { ciphers }),
+      minVersion: minVersion satisfies SecureVersion,
+      ticketKeys: this.#store.ticketKeys,
+      sessionTimeout: Math.round(sessionTimeout / 1000),
+      honorCipherOrder: true,
+    };
+  }
+
+  #identify(secure: TLSSocket, name: string, done: (error: Error | null, context?: ServedIdentity['context']) => void) {
+    const served = this.#store.resolve(name);
+    if (!served) {
+      rawOf(secure)?.write(unrecognizedName);
+      done(new Error(`no certificate for the server name`));
+      return;
+    }
+    this.#chosen.set(secure, served);
+    const raw = rawOf(secure);
+    if (raw) this.#events.identified(raw, served);
+    done(null, served.context);
+  }
+
+  #secured(secure: TLSSocket): void {
+    const raw = rawOf(secure);
+    const served = this.#chosen.get(secure) ?? this.#presented(secure);
+    if (!raw || !served) {
+      secure.destroy();
+      return;
+    }
+    this.#events.secured(raw, secure, served);
+  }
+
+  /** What a client without SNI, or with a resumed session, was given. */
+  #presented(secure: TLSSocket): ServedIdentity | undefined {
+    const name = (secure as TLSSocket & { servername?: string | false }).servername;
+    const current = this.#store.resolve(name) ?? this.#store.current.fallback ?? undefined;
+    if (secure.isSessionReused() || !current) return current;
+    // The default context may have changed during the handshake: ask the socket itself.
+    const shown = secure.getX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
+    if (shown === undefined || shown === current.identity.leaf.fingerprint256) return current;
+    return { ...current, identity: { ...current.identity, fingerprint: `retired:${shown}` } };
+  }
+
+  #failed(error: Error, secure: TLSSocket): void {
+    const raw = rawOf(secure);
+    if (!raw) return;
+    const code = systemCode(error) ?? 'UNKNOWN';
+    this.#events.failed(raw, code, code === 'ERR_SSL_HTTP_REQUEST');
+  }
+}
+
+/**
+ * The TCP socket below a TLS socket. Node keeps it as `_parent` and has no public name for it; what breaks when that changes is
+ * every test of this project.
+ */
+function rawOf(secure: TLSSocket): Socket | undefined {
+  return (secure as TLSSocket & { _parent?: Socket })._parent;
+}

@@ -1,0 +1,46 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findCommand, freePort, runCommand, ServerProcess } from './process.ts';
+import type { Peer, RunningPeer, Setting } from './types.ts';
+
+/** Caddy: the file is replaced, then the configuration is loaded again by force, since it has not changed. */
+export const caddy: Peer = {
+  name: 'caddy',
+  how: 'rename, then caddy reload --force',
+  find: () => findCommand('caddy', 'version'),
+
+  async start(setting: Setting): Promise<RunningPeer> {
+    const configuration = join(setting.directory, 'Caddyfile');
+    await writeFile(configuration, configure(setting, await freePort()));
+    const { directory } = setting;
+    const env = { ...process.env, HOME: directory, XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory };
+    const files = ['--config', configuration, '--adapter', 'caddyfile'];
+    const server = new ServerProcess('caddy', ['run', ...files], directory, env);
+    return {
+      announce: async () => {
+        await runCommand('caddy', ['reload', '--force', ...files], env);
+      },
+      stop: () => server.stop(),
+    };
+  },
+};
+
+function configure(setting: Setting, adminPort: number): string {
+  const { port, upstreamPort, certificateFile, servername } = setting;
+  return `{
+  admin 127.0.0.1:${adminPort}
+  auto_https disable_redirects
+  log {
+    level WARN
+  }
+  servers {
+    protocols h1 h2
+  }
+}
+https://${servername}:${port} {
+  bind 127.0.0.1
+  tls ${certificateFile} ${certificateFile}
+  reverse_proxy 127.0.0.1:${upstreamPort}
+}
+`;
+}

@@ -1,0 +1,27 @@
+import type { Leaf } from '../../support/pki.ts';
+
+/** What a peer is given: a directory of its own, where to listen and what to forward to. */
+export interface Setting {
+  directory: string;
+  port: number;
+  upstreamPort: number;
+  /** Name of the site, in SNI and certificate. */
+  servername: string;
+  /** The one PEM file (key, then chain) that every peer is told to serve, so that a rotation is one rename. */
+  certificateFile: string;
+}
+
+export interface RunningPeer {
+  /** What has to be done after the file was replaced; absent for a proxy that sees it by itself. */
+  announce?: (leaf: Leaf) => Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface Peer {
+  readonly name: string;
+  /** How its certificate is changed, for the table. */
+  readonly how: string;
+  /** The version, or why it cannot take part. */
+  find(): Promise<{ version: string } | { skipped: string }>;
+  start(setting: Setting): Promise<RunningPeer>;
+}
