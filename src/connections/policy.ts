@@ -63,5 +63,5 @@ export function drainStep(plan: DrainPlan, facts: DrainFacts, now: number): Drai
   if (facts.protocol === 'handshake') return 'wait';
   if (!facts.asked) return now >= plan.askAt ? 'ask' : 'wait';
   const quiet = facts.idleSince !== null && now - facts.idleSince >= Math.min(idleQuiet, (plan.cutAt - plan.askAt) / 4);
-  return facts.protocol === 'http/1.1' && quiet && now >= plan.closeIdleAt ? 'close' : 'wait';
+  return quiet && now >= plan.closeIdleAt ? 'close' : 'wait';
 }

@@ -2,9 +2,10 @@
  * Files, as a certificate source needs them: told when something stirs, and read as a consistent whole.
  *
  *   FileWatchService  says that something may have changed, never what it holds
- *   SnapshotReader    reads a directory tree (or named files) as it stood at one moment
+ *   ThreadedReader    reads a directory tree (or a file) as it stood at one moment, in a thread of its own
  */
 export { type FileContent, FileFault } from './read.ts';
+export { ThreadedReader, type ThreadedRequest } from './reading-thread.ts';
 export { type Snapshot, SnapshotReader, type SnapshotRequest } from './snapshot.ts';
 export type {
   FileListener,

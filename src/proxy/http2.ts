@@ -1,8 +1,9 @@
-import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { constants, performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Connection } from '../connections/index.ts';
 import type { Responder } from './exchange.ts';
 import type { RequestHandler } from './handler.ts';
+import { Http2Drain } from './http2-drain.ts';
 import type { RequestHead } from './request.ts';
 
 export interface Http2Options {
@@ -13,9 +14,6 @@ export interface Http2Options {
   /** Milliseconds a connection may stay idle. */
   readonly idleTimeout: number;
 }
-
-/** The first GOAWAY of a drain: streams that are on their way are still welcome (RFC 9113 §6.8). */
-const lastPossibleStream = 2 ** 31 - 1;
 
 /** Speaks HTTP/2 on connections that were accepted elsewhere. */
 export class Http2 {
@@ -44,31 +42,26 @@ export class Http2 {
       },
     });
     connection.protocol = 'h2';
-    connection.handler = { ask: () => drain(session), close: () => session.close() };
+    const drain = new Http2Drain(session);
+    connection.handler = drain;
     session.on('error', () => {});
     session.setTimeout(this.#options.idleTimeout, () => {
       // A response that takes its time is not an idle connection.
       if (connection.idleSince !== null) session.close();
     });
-    session.on('stream', (stream, _headers, _flags, rawHeaders) => this.#stream(connection, stream, rawHeaders));
+    session.on('stream', (stream, _headers, _flags, rawHeaders) => this.#stream(connection, drain, stream, rawHeaders));
   }
 
-  #stream(connection: Connection, stream: ServerHttp2Stream, rawHeaders: string[]): void {
+  #stream(connection: Connection, drain: Http2Drain, stream: ServerHttp2Stream, rawHeaders: string[]): void {
     stream.on('error', () => {});
     connection.begin();
-    stream.once('close', () => connection.end());
-    this.#handler.handle(connection, headOf(stream, rawHeaders), stream, new Http2Responder(stream));
+    drain.opened();
+    stream.once('close', () => {
+      connection.end();
+      drain.ended();
+    });
+    this.#handler.handle(connection, headOf(stream, rawHeaders), stream, new Http2Responder(stream, drain));
   }
-}
-
-function drain(session: ServerHttp2Session): void {
-  if (session.closed || session.destroyed) return;
-  session.goaway(constants.NGHTTP2_NO_ERROR, lastPossibleStream);
-  // When the answer to the ping is here, so is every stream that was sent before the GOAWAY was read.
-  const sent = session.ping(() => {
-    if (!session.destroyed) session.close();
-  });
-  if (!sent) session.close();
 }
 
 function headOf(stream: ServerHttp2Stream, rawHeaders: readonly string[]): RequestHead {
@@ -97,12 +90,14 @@ function headOf(stream: ServerHttp2Stream, rawHeaders: readonly string[]): Reque
 
 class Http2Responder implements Responder {
   readonly #stream: ServerHttp2Stream;
+  readonly #drain: Http2Drain;
   #trailers: string[] = [];
   onDrain = () => {};
   onAbort = () => {};
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, drain: Http2Drain) {
     this.#stream = stream;
+    this.#drain = drain;
     stream.on('drain', () => this.onDrain());
     stream.once('close', () => {
       if (!stream.writableFinished || stream.rstCode !== 0) this.onAbort();
@@ -119,9 +114,11 @@ class Http2Responder implements Responder {
 
   head(status: number, headers: string[]): void {
     if (!this.#usable) return;
-    const { stream, bodiless } = { stream: this.#stream, bodiless: status === 204 || status === 304 };
-    if (bodiless) {
-      stream.respond({ ':status': status, ...toObject(headers) }, { endStream: true });
+    const stream = this.#stream;
+    if (status === 204 || status === 205 || status === 304 || (stream as { headRequest?: boolean }).headRequest) {
+      this.#drain.end(() => {
+        if (this.#usable) stream.respond({ ':status': status, ...toObject(headers) }, { endStream: true });
+      });
       return;
     }
     stream.once('wantTrailers', () => this.#sendTrailers());
@@ -134,7 +131,9 @@ class Http2Responder implements Responder {
 
   end(trailers: string[]): void {
     this.#trailers = trailers;
-    if (this.#stream.writable) this.#stream.end();
+    this.#drain.end(() => {
+      if (this.#stream.headersSent && this.#stream.writable) this.#stream.end();
+    });
   }
 
   cut(): void {

@@ -9,7 +9,13 @@ import type { IdentityMaterial } from '../types.ts';
 const certificateExtensions = ['.crt', '.pem', '.cer'];
 const passphraseExtensions = ['.pass', '.password'];
 const pkcs12Extensions = ['.p12', '.pfx'];
-const extensions = new Set([...certificateExtensions, '.key', ...passphraseExtensions, ...pkcs12Extensions]);
+/** Extensions of the files that can be part of an identity. */
+export const extensions: ReadonlySet<string> = new Set([
+  ...certificateExtensions,
+  '.key',
+  ...passphraseExtensions,
+  ...pkcs12Extensions,
+]);
 
 /** certbot's names: the key, the whole chain, and the two parts of it. */
 const certbot = { key: 'privkey.pem', full: 'fullchain.pem', leaf: 'cert.pem', chain: 'chain.pem' };

@@ -1,15 +1,15 @@
 import { resolve } from 'node:path';
 import { finding } from '../../errors.ts';
-import { SnapshotReader } from '../../files/index.ts';
+import { ThreadedReader } from '../../files/index.ts';
 import type { CertificateSource, SourceMaterial } from '../types.ts';
-import { assemble, isWantedName } from './assemble.ts';
+import { assemble, extensions } from './assemble.ts';
 
 /** A directory of PEM files (searched with its sub-directories), or one PEM file that holds key and certificate. */
 export class PemDirectorySource implements CertificateSource {
   readonly id: string;
   readonly #path: string;
   readonly #names: readonly string[] | undefined;
-  readonly #reader = new SnapshotReader();
+  readonly #reader = new ThreadedReader();
 
   /**
    * @param path a directory or a file
@@ -26,7 +26,7 @@ export class PemDirectorySource implements CertificateSource {
   }
 
   async load({ thorough }: { readonly thorough: boolean }): Promise<SourceMaterial> {
-    const snapshot = await this.#reader.read({ path: this.#path, wanted: isWantedName, thorough });
+    const snapshot = await this.#reader.read({ path: this.#path, extensions, thorough });
     if (!snapshot.exists) {
       const missing = finding('SOURCE_MISSING', 'error', { file: this.#path });
       return { identities: [], findings: [missing], watch: snapshot.watch };

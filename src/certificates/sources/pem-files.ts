@@ -1,6 +1,6 @@
 import { basename, dirname, extname, resolve } from 'node:path';
 import { type Finding, finding } from '../../errors.ts';
-import { type FileContent, SnapshotReader, type WatchTarget } from '../../files/index.ts';
+import { type FileContent, ThreadedReader, type WatchTarget } from '../../files/index.ts';
 import { Secret } from '../secret.ts';
 import type { CertificateSource, SourceMaterial } from '../types.ts';
 import { passphraseOf } from './assemble.ts';
@@ -18,7 +18,7 @@ export class PemFilesSource implements CertificateSource {
   readonly id: string;
   readonly #paths: { readonly cert: string; readonly key: string; readonly passphrase?: string };
   readonly #names: readonly string[] | undefined;
-  readonly #readers = new Map<string, SnapshotReader>();
+  readonly #readers = new Map<string, ThreadedReader>();
 
   constructor(options: PemFilesOptions) {
     this.id = options.cert;
@@ -28,7 +28,7 @@ export class PemFilesSource implements CertificateSource {
       key: resolve(options.key),
       ...(options.passphraseFile === undefined ? {} : { passphrase: resolve(options.passphraseFile) }),
     };
-    for (const path of Object.values(this.#paths)) this.#readers.set(path, new SnapshotReader());
+    for (const path of Object.values(this.#paths)) this.#readers.set(path, new ThreadedReader());
   }
 
   get watch(): WatchTarget[] {
@@ -41,7 +41,7 @@ export class PemFilesSource implements CertificateSource {
     const watch: WatchTarget[] = this.watch;
     const contents = new Map<string, FileContent>();
     for (const [path, reader] of this.#readers) {
-      const snapshot = await reader.read({ path, wanted: () => true, thorough });
+      const snapshot = await reader.read({ path, extensions: null, thorough });
       for (const target of snapshot.watch) {
         if (!watch.some((known) => known.directory === target.directory)) watch.push({ ...target, recursive: false });
       }
