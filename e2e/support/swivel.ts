@@ -1,0 +1,169 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { ReloadAnswer, Status } from '../../src/admin/index.ts';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** A line of the log. */
+export type LogLine = Record<string, unknown> & { readonly event?: string; readonly msg?: string };
+
+export interface StartOptions {
+  readonly certs?: string | readonly string[];
+  readonly upstream?: string | readonly string[];
+  /** More flags. */
+  readonly flags?: readonly string[];
+  /** Wraps the command, such as `['faketime', '+60 days']`. */
+  readonly wrap?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** How a process ended, with all it printed. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The program as its users run it, in a process of its own. */
+export class SwivelProcess {
+  readonly child: ChildProcess;
+  readonly lines: LogLine[] = [];
+  readonly #ended: Promise<Ended>;
+  readonly #watchers = new Set<() => void>();
+  #stdout = '';
+  #stderr = '';
+  #over = false;
+
+  constructor(args: readonly string[], { wrap = [], env = {} }: Pick<StartOptions, 'wrap' | 'env'> = {}) {
+    const [command = process.execPath, ...rest] = [...wrap, process.execPath, main, ...args];
+    this.child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    if (this.child.stdout) {
+      createInterface({ input: this.child.stdout }).on('line', (line) => this.#line(line));
+    }
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.#stderr += chunk.toString();
+    });
+    this.#ended = once(this.child, 'close').then(([code, signal]) => {
+      this.#over = true;
+      this.#tell();
+      return { code, signal, stdout: this.#stdout, stderr: this.#stderr };
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** Resolves when the process has ended. */
+  ended(): Promise<Ended> {
+    return this.#ended;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Ends it with SIGTERM and waits; once it is over, does nothing. */
+  async stop(): Promise<Ended> {
+    if (!this.#over) this.kill('SIGTERM');
+    return this.ended();
+  }
+
+  /** The first log line, past or to come, that satisfies a condition. */
+  async line(wanted: (line: LogLine) => boolean, withinMs = 15_000): Promise<LogLine> {
+    const signal = AbortSignal.timeout(withinMs);
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const found = this.lines.find(wanted);
+        if (found) resolve(found);
+        else if (this.#over || signal.aborted) {
+          reject(new Error(`no such line in the log:\n${this.#stdout}\n${this.#stderr}`));
+        } else return;
+        this.#watchers.delete(look);
+      };
+      this.#watchers.add(look);
+      signal.addEventListener('abort', look);
+      look();
+    });
+  }
+
+  #line(text: string): void {
+    this.#stdout += `${text}\n`;
+    try {
+      this.lines.push(JSON.parse(text) as LogLine);
+    } catch {
+      this.lines.push({ msg: text });
+    }
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+}
+
+/** A Swivel that listens. */
+export interface RunningSwivel {
+  readonly process: SwivelProcess;
+  readonly port: number;
+  readonly adminUrl: string;
+  status(): Promise<Status>;
+  reload(): Promise<ReloadAnswer>;
+  metrics(): Promise<string>;
+  ready(): Promise<{ status: number; body: { ready: boolean } }>;
+}
+
+/** Starts `swivel serve` on free ports of loopback, and has it stopped when the test is over. */
+export async function startSwivel(t: Pick<TestContext, 'after'>, options: StartOptions): Promise<RunningSwivel> {
+  const args = ['serve', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--log-format', 'json'];
+  for (const path of [options.certs ?? []].flat()) args.push('--certs', path);
+  for (const url of [options.upstream ?? []].flat()) args.push('--upstream', url);
+  const swivel = new SwivelProcess([...args, ...(options.flags ?? [])], options);
+  t.after(async () => {
+    const { code, stderr } = await stopWithin(swivel, 5000);
+    if (code !== 0 && code !== null) throw new Error(`swivel ended with ${code}:\n${stderr}`);
+  });
+  const listening = await swivel.line(({ event }) => event === 'listening');
+  const port = Number(
+    String((listening['addresses'] as string[])[0])
+      .split(':')
+      .at(-1),
+  );
+  const adminUrl = `http://${listening['admin']}`;
+  const json = async (path: string, init?: RequestInit) => (await fetch(`${adminUrl}${path}`, init)).json();
+  return {
+    process: swivel,
+    port,
+    adminUrl,
+    status: async () => (await json('/status')) as Status,
+    reload: async () => (await json('/reload', { method: 'POST' })) as ReloadAnswer,
+    metrics: async () => (await fetch(`${adminUrl}/metrics`)).text(),
+    ready: async () => {
+      const answer = await fetch(`${adminUrl}/readyz`);
+      return { status: answer.status, body: (await answer.json()) as { ready: boolean } };
+    },
+  };
+}
+
+/** A second SIGTERM cuts what the first one still waits for. */
+async function stopWithin(swivel: SwivelProcess, ms: number): Promise<Ended> {
+  const hurry = setTimeout(() => swivel.kill('SIGTERM'), ms);
+  try {
+    return await swivel.stop();
+  } finally {
+    clearTimeout(hurry);
+  }
+}
+
+/** Runs a command of Swivel to its end. */
+export function runSwivel(args: readonly string[], options: Pick<StartOptions, 'wrap' | 'env'> = {}): Promise<Ended> {
+  return new SwivelProcess(args, options).ended();
+}
