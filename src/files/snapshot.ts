@@ -12,7 +12,7 @@ import {
   readContent,
   sameIdentity,
 } from './read.ts';
-import { settleTime } from './settle.ts';
+import { isWholeReplacement, settleTime } from './settle.ts';
 import type { WatchTarget } from './watch-service.ts';
 
 /** What to read. */
@@ -113,8 +113,8 @@ export class SnapshotReader {
       const readAtNs = BigInt(Date.now()) * 1_000_000n;
       const content = await readContent(file.path);
       if (!content) return null;
-      const known = before?.content.digest === content.digest;
-      const wait = file.atomic || known ? 0 : settleTime(content.identity, before?.content.identity, Date.now());
+      const finished = file.atomic || isFinished(content, before?.content);
+      const wait = finished ? 0 : settleTime(content.identity, before?.content.identity, Date.now());
       return { file, content, readAtNs, wait };
     } catch (error) {
       if (!(error instanceof FileFault)) throw error;
@@ -135,6 +135,14 @@ export class SnapshotReader {
     }
     this.#remembered = remembered;
   }
+}
+
+/** Whether a content needs no second look, whatever its time stamps say. */
+function isFinished(now: FileContent, before: FileContent | undefined): boolean {
+  if (!before) return false;
+  if (now.digest === before.digest) return true;
+  const replaced = now.identity.inode !== before.identity.inode || now.identity.device !== before.identity.device;
+  return replaced && isWholeReplacement(now.bytes, before.bytes);
 }
 
 interface Reading extends Remembered {
@@ -180,7 +188,7 @@ async function scanPath(request: SnapshotRequest): Promise<Scan | 'absent' | nul
     located: [],
     faults: new Map(),
     directories: new Set([request.path]),
-    linked: new Set(await linkDirectories(request.path)),
+    linked: new Set(root === request.path ? [] : await linkDirectories(request.path)),
     resolved: new Map([[request.path, root]]),
   };
   const stats = await lstat(root).catch(() => null);
