@@ -10,8 +10,8 @@ import {
 } from './certificates/index.ts';
 import { type Config, demoTarget } from './config/index.ts';
 import { ConnectionRegistry, type StopResult } from './connections/index.ts';
-import { catalogue, type Finding, SwivelError } from './errors.ts';
-import { FileWatchService } from './files/index.ts';
+import { catalogue, coded, type Finding, finding, SwivelError } from './errors.ts';
+import { FileWatchService, findFileMounts } from './files/index.ts';
 import { Conditions, createLogger, createMetrics, type Logger } from './observe/index.ts';
 import { FrontDoor } from './proxy/index.ts';
 import { Journal, LocalPublisher, Reconciler, type Report } from './rotation/index.ts';
@@ -60,6 +60,9 @@ export async function start(config: Config, version: string): Promise<Running> {
   const reconciler = new Reconciler(createSources(config), publisher, journal, logger, { loadTimeout });
   const first = await reconciler.runOnce('start');
   if (store.current.served.size === 0) throw nothingServable(first);
+
+  for (const warning of await inspectMounts(config))
+    logger.warn({ event: 'warning', ...coded(warning) }, warning.message);
 
   const demo = usesDemo(config) ? await startDemoUpstream() : null;
   const upstreams = createUpstreams(config, demo, metrics, logger);
@@ -156,6 +159,17 @@ export function createSources(config: Config): CertificateSource[] {
       ...(names === undefined ? {} : { names }),
     });
   });
+}
+
+/** What is wrong with the way the certificates are mounted. */
+export async function inspectMounts(config: Config): Promise<Finding[]> {
+  const paths = config.certificates.flatMap(({ path, cert, key }) =>
+    [path, cert, key].filter((one) => one !== undefined),
+  );
+  const mounts = await findFileMounts(paths);
+  return mounts.map((file) =>
+    finding('MOUNT_SINGLE_FILE', 'warning', { file, message: `${file} is mounted by itself` }),
+  );
 }
 
 async function issueMissingDevelopmentCertificates(config: Config, logger: Logger): Promise<void> {

@@ -217,6 +217,11 @@ export const catalogue = {
     remedy: 'issue them again with a common key type',
     exit: 3,
   },
+  MOUNT_SINGLE_FILE: {
+    summary: 'a file is mounted by itself, so a renewal of it is never seen',
+    remedy: 'mount its directory instead (in Kubernetes: without subPath)',
+    exit: 3,
+  },
   WATCH_UNAVAILABLE: {
     summary: 'the system refuses to watch files; they are polled instead',
     remedy: 'raise fs.inotify.max_user_watches and max_user_instances, or set watch.mode: poll',

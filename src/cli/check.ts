@@ -1,4 +1,4 @@
-import { createSources } from '../app.ts';
+import { createSources, inspectMounts } from '../app.ts';
 import { loadConfig } from '../config/index.ts';
 import { coded, type Finding, SwivelError } from '../errors.ts';
 import { inspect, type Verdict } from '../rotation/index.ts';
@@ -9,17 +9,23 @@ import { table } from './table.ts';
 export async function check(flags: ServeFlags, asJson: boolean): Promise<number> {
   const config = await loadConfig(flags.config, flags.overrides);
   const { verdicts, failures, findings } = await inspect(createSources(config));
+  const mounts = await inspectMounts(config);
   const errors = [...failures, ...verdicts.flatMap(({ error }) => (error ? [error] : []))].filter(
     ({ severity }) => severity === 'error',
   );
-  if (asJson) printJson(verdicts, failures, errors.length === 0);
-  else printTable(verdicts, failures, findings);
+  if (asJson) printJson(verdicts, failures, [...findings, ...mounts], errors.length === 0);
+  else printTable(verdicts, failures, [...findings, ...mounts]);
   const servable = verdicts.some(({ served }) => served !== null);
   if (errors.length > 0 || !servable) throw new SwivelError(servable ? 'CHECK_FAILED' : 'NOTHING_SERVABLE');
   return 0;
 }
 
-function printJson(verdicts: readonly Verdict[], failures: readonly Finding[], ok: boolean): void {
+function printJson(
+  verdicts: readonly Verdict[],
+  failures: readonly Finding[],
+  warnings: readonly Finding[],
+  ok: boolean,
+): void {
   const certificates = verdicts.map(({ id, source, state, served, error, warnings }) => ({
     id,
     source,
@@ -30,7 +36,9 @@ function printJson(verdicts: readonly Verdict[], failures: readonly Finding[], o
     error: error ? coded(error) : null,
     warnings: warnings.map(coded),
   }));
-  process.stdout.write(`${JSON.stringify({ ok, certificates, failures: failures.map(coded) }, null, 2)}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ ok, certificates, failures: failures.map(coded), warnings: warnings.map(coded) }, null, 2)}\n`,
+  );
 }
 
 function printTable(verdicts: readonly Verdict[], failures: readonly Finding[], extra: readonly Finding[]): void {

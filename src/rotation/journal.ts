@@ -61,6 +61,8 @@ export class Journal {
   #rotations: Rotation[] = [];
   #verdicts: readonly Verdict[] = [];
   #sourceFailures: readonly Finding[] = [];
+  /** What the gauges of certificates tell at the moment. */
+  #shown = '';
 
   constructor(metrics: Metrics, conditions: Conditions, logger: Logger) {
     this.#metrics = metrics;
@@ -125,6 +127,12 @@ export class Journal {
 
   /** What is served changed, or what is on disk did: bring gauges and conditions up to date. */
   published(generation: PublishedGeneration): void {
+    this.#setConditions(generation);
+    // With thousands of certificates and an event for one, the gauges of all are not written again for nothing.
+    const differing = this.#verdicts.filter(({ diskMatchesServed }) => !diskMatchesServed).map(({ id }) => id);
+    const shown = `${generation.number} ${this.#verdicts.length} ${differing.join()}`;
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     const m = this.#metrics;
     for (const family of [
       m.certificateInfo,
@@ -145,7 +153,6 @@ export class Journal {
       if (verdict.result === 'dropped') continue;
       m.certificateDiskMatchesServed.set({ certificate: verdict.id }, verdict.diskMatchesServed ? 1 : 0);
     }
-    this.#setConditions(generation);
   }
 
   /** The certificates, as /status tells them. */
