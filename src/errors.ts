@@ -43,6 +43,11 @@ export const catalogue = {
     remedy: 'free the port, choose another one, or grant the right to bind it',
     exit: 1,
   },
+  OUTPUT_UNWRITABLE: {
+    summary: 'a directory cannot be written to',
+    remedy: 'choose another one with --out, or change its permissions',
+    exit: 1,
+  },
   ADMIN_UNREACHABLE: {
     summary: 'no running Swivel answered on the admin address',
     remedy: 'start Swivel, or give its admin address with --admin',

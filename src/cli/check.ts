@@ -7,7 +7,7 @@ import { table } from './table.ts';
 
 /** Validates configuration and certificates without serving. @returns the exit code */
 export async function check(flags: ServeFlags, asJson: boolean): Promise<number> {
-  const config = await loadConfig(flags.config, flags.overrides);
+  const config = await loadConfig(flags.config, flags.overrides, flags.defaults);
   const { verdicts, failures, findings } = await inspect(createSources(config));
   const mounts = await inspectMounts(config);
   const errors = [...failures, ...verdicts.flatMap(({ error }) => (error ? [error] : []))].filter(

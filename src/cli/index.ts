@@ -1,12 +1,7 @@
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { catalogue, messageOf, SwivelError } from '../errors.ts';
-import { check } from './check.ts';
-import { devCert } from './dev-cert.ts';
 import { adminUrl, readServeFlags, serveFlags } from './options.ts';
-import { reload } from './reload.ts';
-import { serve } from './serve.ts';
-import { status } from './status.ts';
 
 /**
  * Runs one command.
@@ -25,6 +20,7 @@ export async function run(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Each command loads what it needs, and no more: a health check runs every few seconds. */
 async function dispatch(args: readonly string[]): Promise<number> {
   const version = readVersion();
   const { env } = process;
@@ -35,14 +31,14 @@ async function dispatch(args: readonly string[]): Promise<number> {
     .scriptName('swivel')
     .usage('$0 [command]\n\nTerminates TLS in front of a plaintext service, and changes certificates while it runs.')
     .command(['serve', '$0'], 'Serve (the default)', serveFlags, (argv) => {
-      command = () => serve(readServeFlags(argv, env), version);
+      command = async () => (await import('./serve.ts')).serve(readServeFlags(argv, env), version);
     })
     .command(
       'check',
       'Validate configuration and certificates without serving',
       (builder) => serveFlags(builder).option('json', json),
       (argv) => {
-        command = () => check(readServeFlags(argv, env), argv['json'] === true);
+        command = async () => (await import('./check.ts')).check(readServeFlags(argv, env), argv['json'] === true);
       },
     )
     .command(
@@ -55,7 +51,8 @@ async function dispatch(args: readonly string[]): Promise<number> {
           describe: 'Only say by the exit code whether it is ready',
         }),
       (argv) => {
-        command = () => status(adminUrl(argv.admin, env), { json: argv.json, ready: argv.ready });
+        command = async () =>
+          (await import('./status.ts')).status(adminUrl(argv.admin, env), { json: argv.json, ready: argv.ready });
       },
     )
     .command(
@@ -63,7 +60,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
       'Reconcile now',
       (builder) => builder.option('admin', admin),
       (argv) => {
-        command = () => reload(adminUrl(argv.admin, env));
+        command = async () => (await import('./reload.ts')).reload(adminUrl(argv.admin, env));
       },
     )
     .command(
@@ -79,7 +76,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
             describe: 'Host names and IP addresses',
           }),
       (argv) => {
-        command = () => devCert(argv.out, argv.name);
+        command = async () => (await import('./dev-cert.ts')).devCert(argv.out, argv.name);
       },
     )
     .strict()

@@ -1,11 +1,12 @@
 import type { Argv } from 'yargs';
-import type { Overrides } from '../config/index.ts';
+import type { Defaults, Overrides } from '../config/index.ts';
 import { logFormats, logLevels } from '../observe/index.ts';
 
 /** What the flags of `serve` and `check` give. */
 export interface ServeFlags {
   readonly config?: string | undefined;
   readonly overrides: Overrides;
+  readonly defaults: Defaults;
 }
 
 const environmentNames = {
@@ -52,7 +53,7 @@ export function readServeFlags(argv: Record<string, unknown>, environment: NodeJ
     const value = argv[flag];
     if (Array.isArray(value) && value.length > 0) return value.map(String);
     const fromEnvironment = environment[environmentNames[flag]];
-    return fromEnvironment ? fromEnvironment.split(',').map((part) => part.trim()) : undefined;
+    return fromEnvironment ? splitList(fromEnvironment) : undefined;
   };
   const overrides = {
     listen: list('listen'),
@@ -65,13 +66,23 @@ export function readServeFlags(argv: Record<string, unknown>, environment: NodeJ
     logFormat: text('log-format'),
   };
   const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
-  return { config: text('config'), overrides: Object.fromEntries(given) };
+  return { config: text('config'), overrides: Object.fromEntries(given), defaults: readDefaults(environment) };
+}
+
+function splitList(text: string): string[] {
+  return text.split(',').map((part) => part.trim());
+}
+
+/** The image sets these: a mounted configuration file must win over them, which it would not over SWIVEL_CERTS and SWIVEL_ADMIN. */
+function readDefaults(environment: NodeJS.ProcessEnv): Defaults {
+  const { SWIVEL_DEFAULT_CERTS: certs, SWIVEL_DEFAULT_ADMIN: admin } = environment;
+  return { ...(certs ? { certs: splitList(certs) } : {}), ...(admin ? { admin } : {}) };
 }
 
 /** Where a running Swivel's admin endpoints are, for `status` and `reload`. */
 export function adminUrl(flag: unknown, environment: NodeJS.ProcessEnv): string {
-  const text =
-    typeof flag === 'string' && flag !== '' ? flag : (environment[environmentNames.admin] ?? '127.0.0.1:9901');
+  const fromEnvironment = environment[environmentNames.admin] || environment['SWIVEL_DEFAULT_ADMIN'];
+  const text = typeof flag === 'string' && flag !== '' ? flag : (fromEnvironment ?? '127.0.0.1:9901');
   if (/^https?:\/\//.test(text)) return text.replace(/\/$/, '');
   const address = /^\d+$/.test(text) ? `127.0.0.1:${text}` : text;
   // An address to listen on that means every one is reached on this machine.

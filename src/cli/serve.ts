@@ -5,7 +5,7 @@ import type { ServeFlags } from './options.ts';
 
 /** Serves until a signal ends it. @returns the exit code */
 export async function serve(flags: ServeFlags, version: string): Promise<number> {
-  const config = await loadConfig(flags.config, flags.overrides);
+  const config = await loadConfig(flags.config, flags.overrides, flags.defaults);
   const running = await start(config, version);
   printDemo(config, running);
   return untilStopped(running);

@@ -17,6 +17,9 @@ export interface Overrides {
   readonly logFormat?: string;
 }
 
+/** What an image or a package says instead of the built-in defaults; flags, environment and file all win over it. */
+export type Defaults = Pick<Overrides, 'certs' | 'admin'>;
+
 interface SourceFile {
   readonly path: string;
   readonly document: Document;
@@ -26,19 +29,28 @@ interface SourceFile {
 /**
  * Reads the configuration: the file first, then what the command line and the environment say over it.
  * @param path of the YAML file; none when undefined
+ * @param defaults hold where nobody says anything
  * @throws SwivelError CONFIG_UNREADABLE, CONFIG_SYNTAX, CONFIG_UNKNOWN_KEY, CONFIG_INVALID, CONFIG_UNSUPPORTED
  */
-export async function loadConfig(path: string | undefined, overrides: Overrides): Promise<Config> {
+export async function loadConfig(
+  path: string | undefined,
+  overrides: Overrides,
+  defaults: Defaults = {},
+): Promise<Config> {
   const file = path === undefined ? null : await readDocument(path);
   const content: unknown = file?.document.toJS() ?? {};
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+  if (!isMapping(content)) {
     throw new SwivelError('CONFIG_INVALID', 'the configuration is not a mapping', { place: { file: path ?? '' } });
   }
-  const { merged, flags } = overlay(content as Record<string, unknown>, overrides);
+  const { merged, flags } = overlay(content, overrides, defaults);
   const result = configSchema.safeParse(merged);
   const place = (keys: PropertyKey[]) => placeOf(keys, file, flags);
   if (!result.success) throw explain(result.error, place);
   return checkReferences(result.data, place);
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 async function readDocument(path: string): Promise<SourceFile> {
@@ -57,8 +69,13 @@ async function readDocument(path: string): Promise<SourceFile> {
 }
 
 /** Puts overrides over the content of the file. @returns with the flag that each top-level setting came from */
-function overlay(content: Record<string, unknown>, overrides: Overrides) {
+function overlay(content: Record<string, unknown>, overrides: Overrides, defaults: Defaults) {
   const merged: Record<string, unknown> = { ...content };
+  if (defaults.certs && merged['certificates'] === undefined) {
+    merged['certificates'] = defaults.certs.map((path) => ({ path }));
+  }
+  const { admin = {} } = merged;
+  if (defaults.admin !== undefined && isMapping(admin)) merged['admin'] = { address: defaults.admin, ...admin };
   const flags = new Map<string, string>();
   const set = (flag: string, keys: readonly [string, string?], value: unknown) => {
     if (value === undefined) return;
