@@ -126,12 +126,18 @@ export async function start(config: Config, version: string): Promise<Running> {
   logStart(logger, version, listeners, adminAddress, first);
 
   let stopping: Promise<StopResult> | null = null;
+  const abandoned = new AbortController();
   const stop = async (): Promise<StopResult> => {
     conditions.set('Serving', false, 'Stopping', 'stopping gracefully');
     logger.info({ event: 'stopping', connections: connections.size }, 'stopping');
-    if (config.drain.readinessDelay > 0) await delay(config.drain.readinessDelay);
+    if (config.drain.readinessDelay > 0) {
+      await delay(config.drain.readinessDelay, null, { signal: abandoned.signal }).catch(() => {});
+    }
     for (const listener of listeners) listener.close();
-    const result = await connections.stop();
+    const stopped = connections.stop();
+    if (abandoned.signal.aborted) connections.destroyAll();
+    else abandoned.signal.addEventListener('abort', () => connections.destroyAll());
+    const result = await stopped;
     await closeAll();
     return result;
   };
@@ -144,7 +150,7 @@ export async function start(config: Config, version: string): Promise<Running> {
       stopping ??= stop();
       return stopping;
     },
-    abandon: () => connections.destroyAll(),
+    abandon: () => abandoned.abort(),
   };
 }
 
@@ -209,7 +215,8 @@ function nothingServable(report: Report): SwivelError {
     const where = file !== undefined && !message.includes(file) ? ` (${file})` : '';
     return `\n  ${code}: ${message}${where}; ${remedy}`;
   });
-  return new SwivelError('NOTHING_SERVABLE', `${catalogue.NOTHING_SERVABLE.summary}:${lines.join('')}\n`);
+  const remedy = `correct what follows, or run swivel dev-cert --out DIR for a development certificate${lines.join('')}`;
+  return new SwivelError('NOTHING_SERVABLE', catalogue.NOTHING_SERVABLE.summary, { remedy });
 }
 
 function logStart(

@@ -13,7 +13,7 @@ export interface ConnectionSummary {
 }
 
 export interface StopResult {
-  /** Connections that had to be cut at the deadline. */
+  /** Connections that had to be cut: at the deadline, or because it was given up. */
   readonly cut: number;
 }
 
@@ -91,20 +91,23 @@ export class ConnectionRegistry {
 
   /** Drains one connection, because its certificate was retired while it was being made. */
   retireOne(connection: Connection): void {
-    if (connection.draining) return;
-    this.#drain(connection, planRetirement(performance.now(), this.#options, this.#random()));
+    const now = performance.now();
+    // Retired in the middle of its handshake, when it could not be asked: now it can.
+    if (connection.draining) this.#step(connection, now);
+    else this.#drain(connection, planRetirement(now, this.#options, this.#random()));
   }
 
   /** Drains everything and resolves when no connection is left. Call after the listeners were closed. */
   async stop(): Promise<StopResult> {
     this.#stopping = true;
+    const cutBefore = this.#cut;
     const now = performance.now();
     for (const connection of this.#connections.values()) {
       // An earlier drain keeps its own way of asking; its deadline is drawn in.
       this.#drain(connection, planStop(now, this.#options, this.#random()));
     }
     if (this.#connections.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
-    return { cut: this.#cut };
+    return { cut: this.#cut - cutBefore };
   }
 
   /** Cuts everything at once. */

@@ -14,6 +14,6 @@ export type {
   Subscription,
   WatchMode,
   WatchOptions,
-  WatchTarget,
 } from './watch-service.ts';
 export { FileWatchService, watchModes } from './watch-service.ts';
+export type { WatchTarget } from './watch-targets.ts';

@@ -1,26 +1,16 @@
-import { lstat, readdir, realpath } from 'node:fs/promises';
-import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemCode } from '../errors.ts';
 import { linkDirectories } from './links.ts';
-import {
-  type FileContent,
-  FileFault,
-  type FileIdentity,
-  identityAt,
-  isAbsence,
-  readContent,
-  sameIdentity,
-} from './read.ts';
+import { type FileContent, FileFault, identityAt, readContent, sameIdentity } from './read.ts';
+import { type Located, relisted, type Scan, scanPath, unmoved, type Wanted } from './scan.ts';
 import { isWholeReplacement, settleTime } from './settle.ts';
-import type { WatchTarget } from './watch-service.ts';
+import type { WatchTarget } from './watch-targets.ts';
 
 /** What to read. */
 export interface SnapshotRequest {
   /** A directory (searched with its sub-directories) or a file. */
   readonly path: string;
   /** Whether a file of this name is wanted. */
-  readonly wanted: (name: string) => boolean;
+  readonly wanted: Wanted;
   /** Read every content again, even where nothing suggests that it changed. */
   readonly thorough: boolean;
 }
@@ -37,28 +27,11 @@ export interface Snapshot {
   readonly watch: readonly WatchTarget[];
 }
 
-const depthLimit = 8;
 const attempts = 8;
+/** Files that are open at once: a directory of thousands must not use up the descriptors that connections need. */
+const readers = 32;
 /** A content whose last change is this much older than its reading cannot have changed unseen within one tick of the clock. */
 const racyNs = 2_000_000_000n;
-
-interface Located {
-  /** Path below the source. */
-  readonly name: string;
-  readonly path: string;
-  /** Below a Kubernetes `..data` link: replaced as a whole, never written in place. */
-  readonly atomic: boolean;
-}
-
-interface Scan {
-  readonly located: Located[];
-  readonly faults: Map<string, FileFault>;
-  readonly directories: Set<string>;
-  /** Directories outside the tree that links lead through. */
-  readonly linked: Set<string>;
-  /** Links that were resolved once, and to what; they must still lead there afterwards. */
-  readonly resolved: Map<string, string>;
-}
 
 interface Remembered {
   readonly content: FileContent;
@@ -74,31 +47,45 @@ export class SnapshotReader {
    */
   async read(request: SnapshotRequest): Promise<Snapshot> {
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
-      const snapshot = await this.#attempt(request);
+      const snapshot = await this.#attempt(request, attempt === attempts);
       if (snapshot) return snapshot;
     }
     throw new FileFault('SNAPSHOT_UNSTABLE', request.path, `${request.path} kept changing while it was read`);
   }
 
-  /** One consistent reading, or null when something moved under it. */
-  async #attempt(request: SnapshotRequest): Promise<Snapshot | null> {
-    const scan = await scanPath(request);
+  /**
+   * One consistent reading, or null when something moved under it.
+   * @param last a file that does not hold still is its own fault now, not that of the others
+   */
+  async #attempt(request: SnapshotRequest, last: boolean): Promise<Snapshot | null> {
+    const scan = await scanPath(request.path, request.wanted);
     if (scan === null) return null;
     if (scan === 'absent') {
       this.#remembered.clear();
       const watch = [{ directory: request.path, recursive: true }];
+      for (const directory of await linkDirectories(request.path)) watch.push({ directory, recursive: false });
       return { exists: false, files: new Map(), faults: new Map(), watch };
     }
-    const contents = await Promise.all(scan.located.map((file) => this.#content(file, request.thorough, scan.faults)));
-    if (contents.includes(null)) return null;
-    const files = new Map<string, FileContent>();
-    for (const content of contents as (Reading | 'fault')[]) {
-      if (content !== 'fault') files.set(content.file.name, content.content);
+    const readings: Reading[] = [];
+    const restless: Located[] = [];
+    await limited(scan.located, async (file) => {
+      const reading = await this.#content(file, request.thorough, scan.faults);
+      if (reading === null) restless.push(file);
+      else if (reading !== 'fault') readings.push(reading);
+    });
+    restless.push(...(await changedMeanwhile(scan, readings, request.wanted)));
+    if (!(await unmoved(scan)) || (restless.length > 0 && !last)) return null;
+    readings.sort((a, b) => (a.file.name < b.file.name ? -1 : 1));
+    const files = new Map(readings.map(({ file, content }) => [file.name, content]));
+    for (const { name, path } of restless) {
+      files.delete(name);
+      scan.faults.set(name, new FileFault('SNAPSHOT_UNSTABLE', path, `${path} kept changing while it was read`));
     }
-    if (!(await settled(contents as (Reading | 'fault')[])) || !(await unmoved(scan))) return null;
-    this.#remember(scan, contents as (Reading | 'fault')[]);
-    const watch = [...scan.directories].map((directory) => ({ directory, recursive: directory === request.path }));
-    for (const directory of scan.linked) watch.push({ directory, recursive: false });
+    this.#remember(scan, readings);
+    const watch = [...scan.directories].map((directory) => ({ directory, recursive: true }));
+    for (const directory of scan.linked) {
+      if (!scan.directories.has(directory)) watch.push({ directory, recursive: false });
+    }
     return { exists: true, files, faults: scan.faults, watch };
   }
 
@@ -108,14 +95,15 @@ export class SnapshotReader {
     try {
       if (before && !thorough && before.readAtNs - before.content.identity.changedNs > racyNs) {
         const identity = await identityAt(file.path);
-        if (identity && sameIdentity(identity, before.content.identity)) return { file, ...before, wait: 0 };
+        if (identity && sameIdentity(identity, before.content.identity))
+          return { ...before, file, wait: 0, fresh: false };
       }
       const readAtNs = BigInt(Date.now()) * 1_000_000n;
       const content = await readContent(file.path);
       if (!content) return null;
       const finished = file.atomic || isFinished(content, before?.content);
       const wait = finished ? 0 : settleTime(content.identity, before?.content.identity, Date.now());
-      return { file, content, readAtNs, wait };
+      return { file, content, readAtNs, wait, fresh: true };
     } catch (error) {
       if (!(error instanceof FileFault)) throw error;
       faults.set(file.name, error);
@@ -123,15 +111,14 @@ export class SnapshotReader {
     }
   }
 
-  #remember(scan: Scan, contents: readonly (Reading | 'fault')[]): void {
+  #remember(scan: Scan, readings: readonly Reading[]): void {
     const remembered = new Map<string, Remembered>();
-    for (const reading of contents) {
-      if (reading !== 'fault') remembered.set(reading.file.name, reading);
-    }
+    for (const reading of readings) remembered.set(reading.file.name, reading);
     // A file that cannot be read now keeps what was known of it, so that an in-place write is recognised afterwards.
     for (const name of scan.faults.keys()) {
       const known = this.#remembered.get(name);
       if (known) remembered.set(name, known);
+      else remembered.delete(name);
     }
     this.#remembered = remembered;
   }
@@ -149,135 +136,41 @@ interface Reading extends Remembered {
   readonly file: Located;
   /** Milliseconds after which it must be read again to be believed. */
   readonly wait: number;
+  /** Whether it was read now, and is not the remembered content of a file that did not change. */
+  readonly fresh: boolean;
 }
 
-/** Waits once for all files that may be unfinished, and tells whether each of them is still what was read. */
-async function settled(contents: readonly (Reading | 'fault')[]): Promise<boolean> {
-  const doubtful = contents.filter((reading) => reading !== 'fault' && reading.wait > 0) as Reading[];
-  if (doubtful.length === 0) return true;
-  await delay(Math.max(...doubtful.map((reading) => reading.wait)));
-  const again = await Promise.all(
-    doubtful.map(async ({ file, content }) => {
-      const now = await readContent(file.path).catch(() => null);
-      return now !== null && now.digest === content.digest && sameIdentity(now.identity, content.identity);
-    }),
-  );
-  return again.every(Boolean);
-}
-
-/** Whether every link that was resolved once still leads to the same place. */
-async function unmoved(scan: Scan): Promise<boolean> {
-  for (const [link, target] of scan.resolved) {
-    if ((await realpath(link).catch(() => null)) !== target) return false;
-  }
-  return true;
-}
-
-async function scanPath(request: SnapshotRequest): Promise<Scan | 'absent' | null> {
-  let root: string;
-  let identity: FileIdentity | null;
-  try {
-    root = await realpath(request.path);
-    identity = await identityAt(root);
-  } catch (error) {
-    if (isAbsence(error)) return 'absent';
-    throw unreadable(error, request.path);
-  }
-  if (!identity) return 'absent';
-  const scan: Scan = {
-    located: [],
-    faults: new Map(),
-    directories: new Set([request.path]),
-    linked: new Set(root === request.path ? [] : await linkDirectories(request.path)),
-    resolved: new Map([[request.path, root]]),
-  };
-  const stats = await lstat(root).catch(() => null);
-  if (!stats) return null;
-  if (!stats.isDirectory()) {
-    const name = request.path.slice(request.path.lastIndexOf('/') + 1);
-    scan.directories.clear();
-    scan.linked.add(join(request.path, '..'));
-    // The file may be replaced at any time; only what it leads to at the moment of opening counts.
-    scan.resolved.clear();
-    scan.located.push({ name, path: request.path, atomic: false });
-    return scan;
-  }
-  if (root !== request.path) scan.directories.add(root);
-  try {
-    return (await scanDirectory(root, root, request.wanted, scan, new Set([root]), 0)) ? scan : null;
-  } catch (error) {
-    throw unreadable(error, request.path);
-  }
-}
-
-function unreadable(error: unknown, path: string): unknown {
-  if (error instanceof FileFault) return error;
-  return new FileFault('SOURCE_UNREADABLE', path, `${path} cannot be listed (${systemCode(error) ?? 'unknown error'})`);
-}
-
-/** Finds the wanted files below a directory. @returns false when something vanished meanwhile */
-async function scanDirectory(
-  root: string,
-  directory: string,
-  wanted: SnapshotRequest['wanted'],
-  scan: Scan,
-  visited: Set<string>,
-  depth: number,
-): Promise<boolean> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
-    if (isAbsence(error)) return null;
-    throw error;
+/** Waits once for all files that may be unfinished, and finds those that are not, or no longer, what was read. */
+async function changedMeanwhile(scan: Scan, readings: readonly Reading[], wanted: Wanted): Promise<Located[]> {
+  const wait = Math.max(0, ...readings.map((reading) => reading.wait));
+  if (wait > 0) await delay(wait);
+  const changed: Located[] = [];
+  // Where all is as remembered there is nothing new that could disagree with the rest.
+  const doubtful = readings.some(({ fresh }) => fresh) ? readings.filter(({ file }) => !file.atomic) : [];
+  await limited(doubtful, async (reading) => {
+    if (!(await isStill(reading))) changed.push(reading.file);
   });
-  if (entries === null) return false;
-  const data = entries.some((entry) => entry.name === '..data') ? join(directory, '..data') : null;
-  const current = data === null ? null : await realpath(data).catch(() => null);
-  if (data !== null && current !== null) scan.resolved.set(data, current);
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    if (entry.name.startsWith('.')) continue;
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) {
-      if (depth < depthLimit && !(await scanSub(root, path, path, wanted, scan, visited, depth))) return false;
-      continue;
-    }
-    if (entry.isSymbolicLink()) {
-      const target = await realpath(path).catch(() => null);
-      // A dangling link is as good as no file: the writer may be between two steps.
-      if (target === null) continue;
-      const stats = await lstat(target).catch(() => null);
-      if (stats?.isDirectory() && !wanted(entry.name)) {
-        for (const through of await linkDirectories(path)) scan.linked.add(through);
-        if (depth < depthLimit && !(await scanSub(root, path, target, wanted, scan, visited, depth))) return false;
-        continue;
-      }
-      if (!wanted(entry.name)) continue;
-      const below = current !== null && target.startsWith(`${current}/`);
-      if (!below) for (const through of await linkDirectories(path)) scan.linked.add(through);
-      scan.located.push({ name: relative(root, path), path: below ? target : path, atomic: below });
-      continue;
-    }
-    if (wanted(entry.name)) scan.located.push({ name: relative(root, path), path, atomic: false });
-  }
-  return true;
+  changed.push(...(await relisted(scan, wanted)));
+  return changed;
 }
 
-async function scanSub(
-  root: string,
-  path: string,
-  real: string,
-  wanted: SnapshotRequest['wanted'],
-  scan: Scan,
-  visited: Set<string>,
-  depth: number,
-): Promise<boolean> {
-  if (visited.has(real)) return true;
-  visited.add(real);
-  if (path !== real) scan.directories.add(real);
+async function isStill({ file, content, wait }: Reading): Promise<boolean> {
   try {
-    return await scanDirectory(root, path, wanted, scan, visited, depth + 1);
-  } catch (error) {
-    // One unreadable sub-directory is its own fault, not that of the others.
-    const name = relative(root, path);
-    scan.faults.set(name, new FileFault('FILE_UNREADABLE', path, `${path} cannot be listed (${systemCode(error)})`));
-    return true;
+    const identity = await identityAt(file.path);
+    const same = identity !== null && sameIdentity(identity, content.identity);
+    if (same && wait === 0) return true;
+    // Only touched, it is the same; one that may be unfinished has to be untouched as well.
+    return (same || wait === 0) && (await readContent(file.path))?.digest === content.digest;
+  } catch {
+    return false;
   }
+}
+
+/** Does something with each item, a few at a time. */
+async function limited<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
+  const rest = items.values();
+  const lane = async () => {
+    for (const item of rest) await task(item);
+  };
+  await Promise.all(Array.from({ length: readers }, lane));
 }

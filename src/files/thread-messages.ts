@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { FileContent } from './read.ts';
-import type { WatchTarget } from './watch-service.ts';
+import type { WatchTarget } from './watch-targets.ts';
 
 /** What the reading thread is asked. */
 export interface ReadMessage {

@@ -1,8 +1,9 @@
-import { stat } from 'node:fs/promises';
 import { basename, sep } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type FSWatcher, watch } from 'chokidar';
 import { messageOf, systemCode } from '../errors.ts';
 import type { Logger } from '../observe/index.ts';
+import { concerns, identitiesOf, isWanted, sameMap, sameTargets, type WatchTarget } from './watch-targets.ts';
 
 export const watchModes = ['auto', 'events', 'poll', 'off'] as const;
 /**
@@ -17,12 +18,6 @@ export interface WatchOptions {
   readonly resync: number;
   /** Milliseconds between two looks where events are not to be had. */
   readonly pollInterval: number;
-}
-
-/** A directory to watch; with its sub-directories (hidden ones apart) when recursive. It need not exist yet. */
-export interface WatchTarget {
-  readonly directory: string;
-  readonly recursive: boolean;
 }
 
 /** Why everything should be looked at again: the watch was just armed, time passed, or events may have been lost. */
@@ -47,6 +42,9 @@ export interface Subscription {
   close(): void;
 }
 
+/** Milliseconds that closing waits for a watch that is still being set up or torn down. */
+const closeLimit = 1000;
+
 interface Subscriber {
   readonly listener: FileListener;
   targets: readonly WatchTarget[];
@@ -65,10 +63,13 @@ export class FileWatchService {
   #watcher: FSWatcher | null = null;
   /** Directory to whether it is watched with its sub-directories, as armed. */
   #armed = new Map<string, boolean>();
-  /** Device and inode of each armed directory. */
+  /** What tells each armed directory from another one of the same name. */
   #identities = new Map<string, string>();
   #arming: Promise<void> | null = null;
-  #armAgain = false;
+  /** What was asked for while arming; `anew` even if the directories are the same. */
+  #armAgain: { readonly anew: boolean } | null = null;
+  #looking = false;
+  #lookAgain = false;
   #timer: NodeJS.Timeout | null = null;
   #polling: boolean;
   #closed = false;
@@ -112,9 +113,15 @@ export class FileWatchService {
     this.#subscribers.clear();
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-    await this.#arming;
-    await this.#watcher?.close();
-    this.#watcher = null;
+    const ended = new AbortController();
+    const closing = async () => {
+      await this.#arming;
+      await this.#watcher?.close();
+      this.#watcher = null;
+      ended.abort();
+    };
+    // A file system that does not answer holds up the watch, and must not hold up the end of the process.
+    await Promise.race([closing(), delay(closeLimit, null, { signal: ended.signal }).catch(() => null)]);
   }
 
   #schedule(): void {
@@ -122,15 +129,16 @@ export class FileWatchService {
     const interval = this.#polling ? this.#options.pollInterval : this.#options.resync;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      void this.#tick();
+      this.#tick();
     }, interval);
     this.#timer.unref();
   }
 
-  async #tick(): Promise<void> {
-    this.#announce(this.#polling ? 'poll' : 'resync');
-    if (!this.#polling && (await this.#replaced())) this.#arm(true);
+  #tick(): void {
+    // First: whatever hangs below, there is a next time.
     this.#schedule();
+    this.#announce(this.#polling ? 'poll' : 'resync');
+    void this.#rearmWhenReplaced();
   }
 
   #announce(reason: RescanReason): void {
@@ -141,7 +149,7 @@ export class FileWatchService {
   #arm(anew = false): void {
     if (this.#closed || this.#polling) return;
     if (this.#arming) {
-      this.#armAgain = true;
+      this.#armAgain = { anew: anew || this.#armAgain?.anew === true };
       return;
     }
     const wanted = new Map<string, boolean>();
@@ -155,14 +163,19 @@ export class FileWatchService {
       .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         this.#arming = null;
-        if (!this.#armAgain) return;
-        this.#armAgain = false;
-        this.#arm();
+        const again = this.#armAgain;
+        this.#armAgain = null;
+        if (again) this.#arm(again.anew);
       });
   }
 
   async #armWith(wanted: Map<string, boolean>): Promise<void> {
     const previous = this.#watcher;
+    // Looked up before the watch begins: a directory that is replaced meanwhile has to differ from what is noted here.
+    const noted = identitiesOf(wanted.keys()).then((identities) => {
+      this.#identities = identities;
+      this.#armed = wanted;
+    });
     const watcher = watch([...wanted.keys()], {
       ignoreInitial: true,
       atomic: false,
@@ -179,9 +192,10 @@ export class FileWatchService {
     watcher.on('unlink', (path) => this.#typed('deleted', path));
     watcher.on('unlinkDir', (path) => this.#typed('deleted', path));
     await new Promise<void>((ready) => watcher.once('ready', ready));
+    await noted;
+    // The system refused a part of it, and polling has taken over.
+    if (this.#polling) return watcher.close();
     this.#watcher = watcher;
-    this.#armed = wanted;
-    this.#identities = await identitiesOf(wanted.keys());
     // The old watch ends only now: between the two, no change goes unheard.
     await previous?.close();
     this.#announce('armed');
@@ -192,7 +206,7 @@ export class FileWatchService {
     const directory = typeof watched === 'string' ? watched : '';
     const file = name === null ? '' : String(name);
     for (const subscriber of this.#subscribers) {
-      if (concerns(subscriber, directory, file)) subscriber.listener.stirred?.(`${directory}${sep}${file}`);
+      if (concerns(subscriber.targets, directory, file)) subscriber.listener.stirred?.(`${directory}${sep}${file}`);
     }
     // An event that bears the name of a watched directory is about the directory itself.
     if (file === basename(directory) || this.#armed.has(`${directory}${sep}${file}`)) void this.#rearmWhenReplaced();
@@ -202,13 +216,21 @@ export class FileWatchService {
     const cut = path.lastIndexOf(sep);
     const directory = path.slice(0, cut);
     for (const subscriber of this.#subscribers) {
-      if (concerns(subscriber, directory, path.slice(cut + 1))) subscriber.listener[kind]?.(path);
+      if (concerns(subscriber.targets, directory, path.slice(cut + 1))) subscriber.listener[kind]?.(path);
     }
     if (this.#armed.has(path) && kind !== 'modified') void this.#rearmWhenReplaced();
   }
 
+  /** One look at a time: on a file system that does not answer, each would hold up a thread. */
   async #rearmWhenReplaced(): Promise<void> {
-    if (await this.#replaced()) this.#arm(true);
+    this.#lookAgain = true;
+    if (this.#looking) return;
+    this.#looking = true;
+    while (this.#lookAgain && !this.#closed && !this.#polling) {
+      this.#lookAgain = false;
+      if (await this.#replaced()) this.#arm(true);
+    }
+    this.#looking = false;
   }
 
   /** Whether some armed directory is another one than when it was armed. */
@@ -241,48 +263,4 @@ export class FileWatchService {
     this.#announce('lost');
     this.#schedule();
   }
-}
-
-async function identitiesOf(directories: Iterable<string>): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  for (const directory of directories) {
-    const stats = await stat(directory, { bigint: true }).catch(() => null);
-    if (stats) found.set(directory, `${stats.dev}:${stats.ino}`);
-  }
-  return found;
-}
-
-/** Whether a directory is one of the targets or below a recursive one, without a hidden one in between. */
-function isWanted(path: string, wanted: ReadonlyMap<string, boolean>): boolean {
-  if (wanted.has(path)) return true;
-  for (const [directory, recursive] of wanted) {
-    if (directory.startsWith(`${path}${sep}`)) return true;
-    if (!recursive || !path.startsWith(`${directory}${sep}`)) continue;
-    const parts = path.slice(directory.length + 1).split(sep);
-    if (parts.every((part) => !part.startsWith('.'))) return true;
-  }
-  return false;
-}
-
-/** Whether something that happened to `name` in `directory` is the business of a subscriber. */
-function concerns(subscriber: Subscriber, directory: string, name: string): boolean {
-  return subscriber.targets.some(
-    (target) =>
-      target.directory === directory ||
-      target.directory === `${directory}${sep}${name}` ||
-      (target.recursive && directory.startsWith(`${target.directory}${sep}`)),
-  );
-}
-
-function sameTargets(a: readonly WatchTarget[], b: readonly WatchTarget[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every((target, i) => target.directory === b[i]?.directory && target.recursive === b[i]?.recursive)
-  );
-}
-
-function sameMap(a: ReadonlyMap<string, boolean>, b: ReadonlyMap<string, boolean>): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, value] of a) if (b.get(key) !== value) return false;
-  return true;
 }

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { normalizeName } from '../certificates/index.ts';
 
 /** Where a request wants to go. */
@@ -9,8 +10,9 @@ export interface Authority {
   readonly port: number | null;
 }
 
-// uri-host [ ":" port ] (RFC 9110 §7.2), with the registered names that DNS and its users know.
-const pattern = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._~!$&'()*+,;=%-]+))(?::([0-9]{0,5}))?$/i;
+// uri-host [ ":" port ] (RFC 9110 §7.2). Of all that RFC 3986 §3.2.2 lets a registered name hold, only what DNS and its users know:
+// an upstream that splits at a comma or unescapes a percent sign would see another host than the one that was routed.
+const pattern = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?))(?::([0-9]{0,5}))?$/i;
 
 /**
  * Parses the value of a Host field.
@@ -19,7 +21,9 @@ const pattern = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._~!$&'()*+,;=%-]+))(?::([0-9]{0,
 export function parseAuthority(text: string): Authority | null {
   const match = pattern.exec(text);
   if (!match) return null;
-  const port = match[3] ? Number(match[3]) : null;
+  const [, address, name = '', digits] = match;
+  if (address !== undefined && !isIPv6(address)) return null;
+  const port = digits ? Number(digits) : null;
   if (port !== null && port > 65535) return null;
-  return { text, host: match[1] ?? normalizeName(match[2] ?? ''), port };
+  return { text, host: address?.toLowerCase() ?? normalizeName(name), port };
 }

@@ -49,7 +49,8 @@ export function decide(head: RequestHead, client: ClientFacts, context: Decision
     headers,
     requestId,
     hasBody: head.hasBody,
-    expectsContinue: fields.expect !== undefined,
+    // HTTP/1.0 knows no interim responses (RFC 9110 §10.1.1), and without a body there is nothing to wait for.
+    expectsContinue: fields.expect !== undefined && head.version !== '1.0' && head.hasBody,
   };
 }
 
@@ -95,7 +96,8 @@ function readTarget(head: RequestHead, fields: Fields): { authority: Authority; 
     const [, inTarget = '', rest = ''] = absolute;
     if (named !== undefined && named.toLowerCase() !== inTarget.toLowerCase()) return refuse(400, 'REQUEST_HOST', true);
     named = inTarget;
-    path = rest.startsWith('/') ? rest : `/${rest}`;
+    // An OPTIONS request without a path is about the server as a whole (RFC 9112 §3.2.4), as `*` is.
+    path = rest === '' && head.method === 'OPTIONS' ? '*' : rest.startsWith('/') ? rest : `/${rest}`;
   }
   if (
     head.authority !== undefined &&

@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { catalogue, type ErrorCode, systemCode } from '../errors.ts';
+import { catalogue, type ErrorCode } from '../errors.ts';
 import type { Logger, Metrics } from '../observe/index.ts';
-import { noteConnection, type Target, type Upstream } from '../upstream/index.ts';
-import { RequestBody } from './body.ts';
+import { type ConnectionUsed, noteConnection, type Target, type Upstream } from '../upstream/index.ts';
+import { ClientGone, RequestBody } from './body.ts';
 import type { Forward } from './decide.ts';
-import { decodeFields, responseHeaders } from './headers.ts';
+import { answer, type Failure, failureOf } from './failure.ts';
+import { decodeFields, hasField, responseHeaders, trailerFields } from './headers.ts';
 
 /** How an answer reaches a client; one implementation for each HTTP version. */
 export interface Responder {
@@ -29,6 +30,8 @@ export interface Responder {
 export interface ExchangeContext {
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** Milliseconds to wait for a client that neither sends nor reads. */
+  readonly idleTimeout: number;
 }
 
 /** What is told of a request when it is over. */
@@ -38,17 +41,21 @@ export interface Outcome {
   readonly error: ErrorCode | null;
 }
 
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
-const neverConnected = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
+/** What came of one sending of a request upstream. */
+type Result = 'success' | 'retried' | 'error' | 'cut' | 'aborted';
 
-/** One request and its answer: upstream as undici sends it, back as the responder writes it. */
+/** The code of nginx for a client that left before there was an answer. */
+const clientClosedRequest = 499;
+
+const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
+/**
+ * One request and its answer: upstream as undici sends it, back as the responder writes it.
+ *
+ *   start ─▶ onRequestStart ─▶ onResponseStart ─▶ onResponseData… ─▶ onResponseEnd
+ *     ▲            └───────────┬──────┴──────────────┘
+ *     └── once more ── onResponseError ─▶ an answer of our own, or a cut
+ */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #forward: Forward;
   readonly #upstream: Upstream;
@@ -57,10 +64,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #body: RequestBody | null;
   readonly #done: (outcome: Outcome) => void;
   readonly #tried = new Set<Target>();
-  readonly #connection = { reused: false };
+  readonly #connection: ConnectionUsed = { socket: null, reused: false };
   #target: Target | null = null;
+  /** Null while the request waits for a connection. */
   #controller: Dispatcher.DispatchController | null = null;
+  #stalled: NodeJS.Timeout | null = null;
   #sentAt = 0;
+  #endsWithConnection = false;
   #status = 0;
   #bytes = 0;
   #retried = false;
@@ -71,7 +81,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   constructor(
     forward: Forward,
     upstream: Upstream,
-    body: Readable | null,
+    body: Readable,
     responder: Responder,
     context: ExchangeContext,
     done: (outcome: Outcome) => void,
@@ -80,93 +90,96 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#upstream = upstream;
     this.#responder = responder;
     this.#context = context;
-    this.#body = body && forward.hasBody ? new RequestBody(body) : null;
-    // Its errors reach us by way of undici; a body that nobody reads any more must not end the process.
-    this.#body?.on('error', () => {});
+    this.#body = forward.hasBody ? new RequestBody(body, context.idleTimeout) : null;
     this.#done = done;
     responder.onAbort = () => this.#abort();
-    responder.onDrain = () => this.#controller?.resume();
+    responder.onDrain = () => this.#drained();
   }
 
   /** Sends the request. */
   start(): void {
     const target = this.#upstream.pick(this.#tried);
     if (!target) {
-      this.#fail('UPSTREAM_UNREACHABLE');
+      this.#fail({ status: 502, code: 'UPSTREAM_UNREACHABLE' });
       return;
     }
     this.#tried.add(target);
     this.#target = target;
-    const { method, path, headers } = this.#forward;
+    this.#controller = null;
     this.#sentAt = performance.now();
-    try {
-      const options = { method: method as Dispatcher.HttpMethod, path, headers: headers as string[], body: this.#body };
-      target.dispatch(options, this);
-    } catch {
-      // Undici holds something in the head to be invalid that got past us.
-      this.#fail('REQUEST_MALFORMED');
-    }
+    const { method, path, headers } = this.#forward;
+    const options = { method: method as Dispatcher.HttpMethod, path, headers: headers as string[], body: this.#body };
+    target.dispatch(options, this);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#target) this.#upstream.connected(this.#target, true);
     if (this.#aborted) {
-      controller.abort(new Error('the client went away'));
+      controller.abort(new ClientGone());
       return;
     }
+    this.#controller = controller;
+    if (this.#target) this.#upstream.connected(this.#target, true);
     noteConnection(this.#connection);
     // Only now: a body should not be asked for before there is somebody to take it.
-    if (this.#forward.expectsContinue && !this.#retried) this.#responder.continue();
+    if (this.#forward.expectsContinue) this.#responder.continue();
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    const headers = responseHeaders(decodeFields((controller as { rawHeaders?: unknown }).rawHeaders));
+    const received = decodeFields((controller as { rawHeaders?: unknown }).rawHeaders);
     if (status < 200) {
-      if (status !== 101) this.#responder.inform(status, headers);
+      if (status !== 101) this.#responder.inform(status, responseHeaders(received));
       return;
     }
-    const upstream = this.#upstream.name;
-    this.#context.metrics.upstreamRequests.inc({ upstream, result: 'success' });
-    this.#context.metrics.upstreamRequestDuration.observe({ upstream }, (performance.now() - this.#sentAt) / 1000);
+    const labels = { upstream: this.#upstream.name };
+    this.#context.metrics.upstreamRequestDuration.observe(labels, (performance.now() - this.#sentAt) / 1000);
     this.#status = status;
-    headers.push('x-request-id', this.#forward.requestId);
-    this.#responder.head(status, headers);
+    this.#endsWithConnection = !hasField(received, 'content-length') && !hasField(received, 'transfer-encoding');
+    this.#responder.head(status, responseHeaders(received, this.#forward.requestId));
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#bytes += chunk.length;
-    if (!this.#responder.write(chunk)) controller.pause();
+    if (this.#responder.write(chunk)) return;
+    controller.pause();
+    this.#stalled ??= setTimeout(() => this.#giveUp(), this.#context.idleTimeout);
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
+    const { socket } = this.#connection;
+    // Undici takes a reset for the end of such a body (RFC 9112 §8).
+    if (this.#endsWithConnection && socket?.errored) {
+      this.onResponseError(controller, socket.errored);
+      return;
+    }
+    this.#count('success');
     this.#finish(null);
-    this.#responder.end(decodeFields((controller as { rawTrailers?: unknown }).rawTrailers));
+    this.#responder.end(trailerFields(decodeFields((controller as { rawTrailers?: unknown }).rawTrailers)));
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
     if (this.#finished) return;
-    if (this.#aborted) {
-      this.#context.metrics.upstreamRequests.inc({ upstream: this.#upstream.name, result: 'aborted' });
+    if (this.#aborted || error instanceof ClientGone) {
+      this.#aborted = true;
+      this.#count('aborted');
       this.#finish(null);
       return;
     }
-    const code = codeOf(error);
+    const failure = failureOf(error, this.#controller !== null);
     if (this.#status !== 0) {
-      this.#context.metrics.upstreamRequests.inc({ upstream: this.#upstream.name, result: 'cut' });
-      this.#log(code, error, 'the upstream cut its response');
-      this.#finish(code);
+      this.#count('cut');
+      this.#log(failure.code, error, 'the upstream cut its response');
+      this.#finish(failure.code);
       this.#responder.cut();
       return;
     }
-    if (code === 'UPSTREAM_UNREACHABLE' && this.#target) this.#upstream.connected(this.#target, false);
-    if (this.#mayRetry(code)) {
-      this.#retried = true;
+    if (failure.code === 'UPSTREAM_UNREACHABLE' && this.#target) this.#upstream.connected(this.#target, false);
+    if (this.#mayRetry(failure.code)) {
+      this.#count('retried');
       this.start();
       return;
     }
-    this.#log(code, error, catalogue[code].summary);
-    this.#fail(code);
+    this.#log(failure.code, error, catalogue[failure.code].summary);
+    this.#fail(failure);
   }
 
   /**
@@ -178,32 +191,54 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (code === 'UPSTREAM_UNREACHABLE') return this.#tried.size < this.#upstream.targets.length;
     const harmless = idempotent.has(this.#forward.method) && this.#body === null;
     if (code !== 'UPSTREAM_CLOSED' || !harmless || !this.#connection.reused || this.#retried) return false;
+    this.#retried = true;
     this.#tried.clear();
     return true;
   }
 
-  #fail(code: ErrorCode): void {
-    this.#context.metrics.upstreamRequests.inc({ upstream: this.#upstream.name, result: 'error' });
-    const status = code === 'UPSTREAM_TIMEOUT' ? 504 : code === 'REQUEST_MALFORMED' ? 400 : 502;
-    this.#status = status;
+  #fail(failure: Failure): void {
+    this.#count('error');
+    this.#status = failure.status;
     this.#body?.destroy();
-    this.#finish(code);
-    answer(this.#responder, status, code, this.#forward.requestId);
+    this.#finish(failure.code);
+    answer(this.#responder, failure, this.#forward.requestId);
+  }
+
+  #drained(): void {
+    clearTimeout(this.#stalled ?? undefined);
+    this.#stalled = null;
+    this.#controller?.resume();
+  }
+
+  /** The client does not read what it asked for. */
+  #giveUp(): void {
+    this.#abort();
+    this.#responder.cut();
   }
 
   #abort(): void {
     if (this.#finished || this.#aborted) return;
     this.#aborted = true;
     this.#body?.destroy();
-    if (this.#controller) this.#controller.abort(new Error('the client went away'));
+    if (this.#controller) {
+      this.#controller.abort(new ClientGone());
+      return;
+    }
     // Not sent yet: it is aborted as soon as it starts; nobody waits for it any more.
-    else this.#finish(null);
+    this.#count('aborted');
+    this.#finish(null);
   }
 
   #finish(error: ErrorCode | null): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#done({ status: this.#aborted && this.#status === 0 ? 499 : this.#status, bytes: this.#bytes, error });
+    clearTimeout(this.#stalled ?? undefined);
+    const status = this.#aborted && this.#status === 0 ? clientClosedRequest : this.#status;
+    this.#done({ status, bytes: this.#bytes, error });
+  }
+
+  #count(result: Result): void {
+    this.#context.metrics.upstreamRequests.inc({ upstream: this.#upstream.name, result });
   }
 
   #log(code: ErrorCode, error: Error, message: string): void {
@@ -211,31 +246,4 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const line = { code, upstream: this.#upstream.name, target: this.#target?.url.host, error: error.message, remedy };
     this.#context.logger.warn({ ...line, requestId: this.#forward.requestId }, message);
   }
-}
-
-function codeOf(error: Error): ErrorCode {
-  const code = systemCode(error) ?? '';
-  if (neverConnected.has(code)) return 'UPSTREAM_UNREACHABLE';
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT' || code === 'ETIMEDOUT')
-    return 'UPSTREAM_TIMEOUT';
-  if (
-    code.startsWith('HPE_') ||
-    code === 'UND_ERR_HEADERS_OVERFLOW' ||
-    code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
-  ) {
-    return 'UPSTREAM_INVALID';
-  }
-  return 'UPSTREAM_CLOSED';
-}
-
-/** Answers with an error of Swivel's own: a line for people that names the code. */
-export function answer(responder: Responder, status: number, code: ErrorCode, requestId?: string, close = false): void {
-  const { summary, remedy } = catalogue[code];
-  const body = Buffer.from(`${code}: ${summary}; ${remedy}\n`);
-  const headers = ['content-type', 'text/plain; charset=utf-8', 'content-length', String(body.length)];
-  if (requestId !== undefined) headers.push('x-request-id', requestId);
-  if (close) headers.push('connection', 'close');
-  responder.head(status, headers);
-  responder.write(body);
-  responder.end([]);
 }

@@ -2,13 +2,13 @@ import type { Socket } from 'node:net';
 import { BlockList, isIPv6 } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { CertificateTag, ConnectionRegistry } from '../connections/index.ts';
-import { catalogue } from '../errors.ts';
 import type { Logger, Metrics } from '../observe/index.ts';
 import type { ContextStore, ListenerEvents, ServedIdentity } from '../tls/index.ts';
 import type { Upstream } from '../upstream/index.ts';
 import { RequestHandler } from './handler.ts';
 import { Http1, type Http1Options } from './http1.ts';
 import { Http2, type Http2Options } from './http2.ts';
+import { endPolitely, refusalText } from './last-words.ts';
 import { type RouteOptions, Router } from './router.ts';
 import { UpgradeHandler } from './upgrade.ts';
 
@@ -46,7 +46,8 @@ export class FrontDoor implements ListenerEvents {
       certificateHeader: options.certificateHeader?.toLowerCase() ?? null,
       certificateFor: (host: string) => store.resolve(host)?.identity.id,
     };
-    const handler = new RequestHandler({ decision, upstreams, metrics, logger, access: options.access });
+    const { access, idleTimeout } = options;
+    const handler = new RequestHandler({ decision, upstreams, metrics, logger, access, idleTimeout });
     this.#http1 = new Http1(handler, new UpgradeHandler(handler), options);
     this.#http2 = new Http2(handler, options);
   }
@@ -87,10 +88,7 @@ export class FrontDoor implements ListenerEvents {
       socket.destroy();
       return;
     }
-    const { summary, remedy } = catalogue.PLAIN_HTTP;
-    const body = `PLAIN_HTTP: ${summary}; ${remedy}\n`;
-    const head = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8';
-    socket.end(`${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`, () => socket.destroySoon());
+    endPolitely(socket, refusalText(400, 'PLAIN_HTTP'));
   };
 
   /** Stops what runs beside the connections. */

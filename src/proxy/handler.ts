@@ -2,8 +2,10 @@ import type { Readable } from 'node:stream';
 import type { Connection } from '../connections/index.ts';
 import type { Logger, Metrics } from '../observe/index.ts';
 import type { Upstream } from '../upstream/index.ts';
+import { discard } from './body.ts';
 import { type DecisionContext, decide, type Forward } from './decide.ts';
-import { answer, Exchange, type Outcome, type Responder } from './exchange.ts';
+import { Exchange, type Outcome, type Responder } from './exchange.ts';
+import { answer } from './failure.ts';
 import type { ClientFacts, Refusal, RequestHead } from './request.ts';
 
 export interface HandlerOptions {
@@ -13,6 +15,8 @@ export interface HandlerOptions {
   readonly logger: Logger;
   /** Log each request. */
   readonly access: boolean;
+  /** Milliseconds to wait for a client that neither sends nor reads. */
+  readonly idleTimeout: number;
 }
 
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
@@ -39,7 +43,8 @@ export class RequestHandler {
     const decision = this.decide(connection, head);
     if (decision.kind === 'refuse') {
       done({ status: decision.status, bytes: 0, error: decision.code });
-      answer(responder, decision.status, decision.code, undefined, decision.close);
+      answer(responder, decision, undefined, decision.close);
+      discard(body);
       return;
     }
     const upstream = this.upstream(decision);
@@ -67,6 +72,11 @@ export class RequestHandler {
       metrics.requestDuration.observe((performance.now() - startedAt) / 1000);
       if (this.#options.access) this.#logAccess(connection, head, outcome, startedAt);
     };
+  }
+
+  /** Counts what was refused before it was a request. */
+  refused(status: number): void {
+    this.#options.metrics.requests.inc({ method: 'other', code: String(status) });
   }
 
   #logAccess(connection: Connection, head: RequestHead, outcome: Outcome, startedAt: number): void {

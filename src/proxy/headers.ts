@@ -16,13 +16,25 @@ const hopByHop = new Set([
   'http2-settings',
 ]);
 
-/** Fields that Swivel writes itself. What a client sends under these names is overwritten, or appended to if it is trusted. */
-const forwarded = new Set([
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'forwarded',
+/**
+ * Fields of a request that go no further either: Host is written anew, Expect was answered for, trailers are not passed on, and
+ * a CGI program takes `Proxy` for its own HTTP_PROXY.
+ */
+const endsHere = new Set(['host', 'expect', 'trailer', 'proxy']);
+
+/** Fields that may not stand in trailers, because a recipient that merges them would be misled (RFC 9110 §6.5.1). */
+const notInTrailers = new Set([
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'cookie',
+  'expect',
+  'host',
+  'set-cookie',
+  'trailer',
 ]);
 
 export interface ForwardingOptions {
@@ -36,6 +48,12 @@ export interface ForwardingOptions {
 export interface OutgoingHeaders {
   readonly headers: string[];
   readonly requestId: string;
+}
+
+/** @param name lower case */
+export function hasField(headers: readonly string[], name: string): boolean {
+  for (let i = 0; i < headers.length; i += 2) if (headers[i]?.toLowerCase() === name) return true;
+  return false;
 }
 
 /** The names listed in `Connection`, lower case. */
@@ -59,8 +77,9 @@ export function requestHeaders(
   options: ForwardingOptions,
 ): OutgoingHeaders {
   const named = connectionOptions(received);
+  const trusted = options.trusts(client.address);
   const headers: string[] = ['host', authority.text];
-  const claimed = new Map<string, string>();
+  const claims = new Map<string, string>();
   const cookies: string[] = [];
   let trailers = false;
   for (let i = 0; i < received.length; i += 2) {
@@ -68,18 +87,18 @@ export function requestHeaders(
     const value = received[i + 1] ?? '';
     const lower = name.toLowerCase();
     if (lower === 'te' && /(^|,)\s*trailers\s*(,|;|$)/i.test(value)) trailers = true;
-    if (forwarded.has(lower) || lower === 'x-request-id') {
-      const before = claimed.get(lower);
-      claimed.set(lower, before === undefined ? value : `${before}, ${value}`);
+    if (isDropped(lower, named) || isDisguised(lower, options)) continue;
+    if (isClaim(lower)) {
+      const before = claims.get(lower);
+      if (trusted) claims.set(lower, before === undefined ? value : `${before}, ${value}`);
     } else if (lower === 'cookie') cookies.push(value);
-    else if (!isDropped(lower, named) && lower !== options.certificateHeader) headers.push(name, value);
+    else if (lower !== options.certificateHeader) headers.push(name, value);
   }
   if (cookies.length > 0) headers.push('cookie', cookies.join('; '));
   // Says only that trailers are understood; it is answered for, not passed through (RFC 9110 §10.1.4).
   if (trailers) headers.push('te', 'trailers');
-  const trusted = options.trusts(client.address) ? claimed : new Map<string, string>();
-  const requestId = trusted.get('x-request-id') ?? randomUUID();
-  pushForwarded(headers, authority, client, trusted);
+  const requestId = claims.get('x-request-id') ?? randomUUID();
+  pushForwarded(headers, authority, client, claims);
   headers.push('x-request-id', requestId);
   if (options.certificateHeader !== null) {
     headers.push(options.certificateHeader, `${client.certificate.id} ${client.certificate.fingerprint256}`);
@@ -88,42 +107,78 @@ export function requestHeaders(
 }
 
 function isDropped(name: string, named: ReadonlySet<string>): boolean {
-  return hopByHop.has(name) || name === 'host' || name === 'expect' || named.has(name);
+  return hopByHop.has(name) || endsHere.has(name) || named.has(name);
+}
+
+/** Fields about the way a request took: written by Swivel, and believed only of peers that are trusted. */
+function isClaim(name: string): boolean {
+  return name === 'forwarded' || name === 'x-request-id' || name.startsWith('x-forwarded-');
+}
+
+/** Whether a name becomes one of ours where `_` and `-` are the same, as in CGI and what followed it (RFC 3875 §4.1.18). */
+function isDisguised(name: string, { certificateHeader }: ForwardingOptions): boolean {
+  if (!name.includes('_')) return false;
+  const plain = name.replaceAll('_', '-');
+  return isClaim(plain) || hopByHop.has(plain) || plain === certificateHeader;
 }
 
 function pushForwarded(
   headers: string[],
   authority: Authority,
   client: ClientFacts,
-  trusted: Map<string, string>,
+  claims: ReadonlyMap<string, string>,
 ): void {
   const append = (name: string, value: string) => {
-    const before = trusted.get(name);
+    const before = claims.get(name);
     headers.push(name, before === undefined ? value : `${before}, ${value}`);
   };
   append('x-forwarded-for', client.address);
-  headers.push('x-forwarded-proto', trusted.get('x-forwarded-proto') ?? 'https');
-  headers.push('x-forwarded-host', trusted.get('x-forwarded-host') ?? authority.text);
-  headers.push('x-forwarded-port', trusted.get('x-forwarded-port') ?? String(authority.port ?? 443));
-  // RFC 7239 §4 and §6: an IPv6 address stands in brackets, and what holds a colon is quoted.
-  const node = isIPv6(client.address) ? `"[${client.address}]"` : client.address;
+  const ours = {
+    'x-forwarded-proto': 'https',
+    'x-forwarded-host': authority.text,
+    'x-forwarded-port': String(authority.port ?? 443),
+  };
+  for (const [name, value] of Object.entries(ours)) headers.push(name, claims.get(name) ?? value);
+  // RFC 7239 §4 and §6: an IPv6 address stands in brackets, without its zone, and what holds a colon is quoted.
+  const node = isIPv6(client.address) ? `"[${client.address.replace(/%.*/, '')}]"` : client.address;
   append('forwarded', `for=${node};host=${quoted(authority.text)};proto=https`);
+  for (const [name, value] of claims) {
+    if (!(name in ours) && name.startsWith('x-') && name !== 'x-forwarded-for' && name !== 'x-request-id') {
+      headers.push(name, value);
+    }
+  }
 }
 
 function quoted(text: string): string {
   return /^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
-/** Edits the fields of a response: hop-by-hop ones out. @param received names and values in turn */
-export function responseHeaders(received: readonly string[]): string[] {
+/**
+ * Edits the fields of a response: hop-by-hop ones out, the id of the request in.
+ * @param received names and values in turn
+ * @param requestId what was sent upstream; an upstream that answers with it, or with one of its own, does not make it two
+ */
+export function responseHeaders(received: readonly string[], requestId?: string): string[] {
   const named = connectionOptions(received);
   const headers: string[] = [];
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] ?? '';
     const lower = name.toLowerCase();
-    if (!hopByHop.has(lower) && !named.has(lower)) headers.push(name, received[i + 1] ?? '');
+    if (hopByHop.has(lower) || named.has(lower) || (lower === 'x-request-id' && requestId !== undefined)) continue;
+    headers.push(name, received[i + 1] ?? '');
   }
+  if (requestId !== undefined) headers.push('x-request-id', requestId);
   return headers;
+}
+
+/** Edits trailers: only what may stand there. @param received names and values in turn */
+export function trailerFields(received: readonly string[]): string[] {
+  const fields: string[] = [];
+  for (let i = 0; i < received.length; i += 2) {
+    const lower = received[i]?.toLowerCase() ?? '';
+    if (!hopByHop.has(lower) && !notInTrailers.has(lower)) fields.push(received[i] ?? '', received[i + 1] ?? '');
+  }
+  return fields;
 }
 
 /** Fields as undici hands them over: buffers, names and values in turn; each byte one character (RFC 9110 §5.5). */

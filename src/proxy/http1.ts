@@ -1,20 +1,31 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Connection } from '../connections/index.ts';
-import type { Responder } from './exchange.ts';
 import type { RequestHandler } from './handler.ts';
-import { connectionOptions } from './headers.ts';
+import { Http1Responder } from './http1-responder.ts';
+import { endPolitely, refusalText } from './last-words.ts';
 import type { RequestHead } from './request.ts';
+import { Turns } from './turns.ts';
 import type { UpgradeHandler } from './upgrade.ts';
 
 export interface Http1Options {
   /** Milliseconds a client may take to send the head of a request. */
   readonly headersTimeout: number;
-  /** Milliseconds a connection may stay idle between requests. */
+  /** Milliseconds a connection may stay idle: between requests, or within one when it is the client's turn. */
   readonly idleTimeout: number;
   /** Bytes the head of a request may have. */
   readonly maxHeaderSize: number;
+}
+
+/** One HTTP/1.1 connection. */
+interface Line {
+  readonly connection: Connection;
+  readonly turns: Turns;
+  /** The request that is being received, as far as it came. */
+  request: IncomingMessage | null;
+  responder: Http1Responder | null;
 }
 
 /** Speaks HTTP/1.1 on connections that were accepted elsewhere. */
@@ -22,7 +33,7 @@ export class Http1 {
   readonly #server: Server;
   readonly #handler: RequestHandler;
   readonly #upgrades: UpgradeHandler;
-  readonly #connections = new WeakMap<Duplex, Connection>();
+  readonly #lines = new WeakMap<Duplex, Line>();
 
   constructor(handler: RequestHandler, upgrades: UpgradeHandler, options: Http1Options) {
     this.#handler = handler;
@@ -35,17 +46,16 @@ export class Http1 {
       connectionsCheckingInterval: Math.min(5000, options.headersTimeout),
       maxHeaderSize: options.maxHeaderSize,
       requireHostHeader: false,
-      // HTTP/2 over plaintext is not spoken; a wish for it is passed over (RFC 9110 §7.8).
-      shouldUpgradeCallback: (request) => !/^\s*h2c\b/i.test(request.headers.upgrade ?? ''),
+      shouldUpgradeCallback: mayUpgrade,
     });
+    // Bounded in bytes above; a bound in number would drop what is beyond it, a second Host too, without a word.
+    this.#server.maxHeadersCount = 0;
     this.#server.on('request', (request, response) => this.#request(request, response));
     this.#server.on('checkContinue', (request, response) => this.#request(request, response));
     this.#server.on('checkExpectation', (request, response) => this.#request(request, response));
     this.#server.on('upgrade', (request, socket, first) => this.#upgrade(request, socket, first));
-    this.#server.on('connect', (_request, socket) => {
-      socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
-    });
-    this.#server.on('clientError', (error: Error & { code?: string }, socket) => refuseMalformed(error, socket));
+    this.#server.on('connect', (_request, socket) => this.#refuse(socket, 405, refusalText(405, 'REQUEST_METHOD')));
+    this.#server.on('clientError', (error: Error & { code?: string }, socket) => this.#malformed(error, socket));
     // A server that never listens does not start its sweep for slow clients by itself.
     this.#server.emit('listening');
   }
@@ -54,7 +64,9 @@ export class Http1 {
   serve(connection: Connection, socket: TLSSocket): void {
     connection.protocol = 'http/1.1';
     connection.handler = { ask: () => {}, close: () => socket.end() };
-    this.#connections.set(socket, connection);
+    this.#lines.set(socket, { connection, turns: new Turns(socket), request: null, responder: null });
+    // That is how `node:http` ends a connection; by itself it would reset it when a client has not been read to the end.
+    socket.destroySoon = () => endPolitely(socket);
     this.#server.emit('connection', socket);
   }
 
@@ -64,25 +76,80 @@ export class Http1 {
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
-    const connection = this.#connections.get(request.socket);
-    if (!connection) {
+    const line = this.#lines.get(request.socket);
+    if (!line) {
       request.socket.destroy();
       return;
     }
-    connection.begin();
-    response.once('close', () => connection.end());
-    this.#handler.handle(connection, headOf(request), request, new Http1Responder(connection, response));
+    const { connection, turns } = line;
+    turns.take(() => {
+      connection.begin();
+      line.request = request;
+      line.responder = new Http1Responder(connection, response);
+      // Node loses what it has read behind a request whose wish for another protocol was passed over.
+      if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false;
+      response.once('close', () => {
+        connection.end();
+        turns.done();
+      });
+      this.#handler.handle(connection, headOf(request), request, line.responder);
+    });
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, first: Buffer): void {
-    const connection = this.#connections.get(socket);
-    if (!connection) {
+    const line = this.#lines.get(socket);
+    // Behind a request that is being answered it would be in two protocols at once.
+    if (!line || line.turns.busy) {
       socket.destroy();
       return;
     }
+    line.turns.end();
     const head = { ...headOf(request), upgrade: request.headers.upgrade ?? '' };
-    this.#upgrades.handle(connection, head, request, socket, first);
+    this.#upgrades.handle(line.connection, head, socket as Socket, first);
   }
+
+  /** What the parser itself refused. The socket is still whole: say why, then close. */
+  #malformed(error: Error & { code?: string }, socket: Duplex): void {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const [status, text] = malformations[error.code ?? ''] ?? [400, 'Bad Request'];
+    this.#refuse(socket, status, refusalText(status, 'REQUEST_MALFORMED', text));
+  }
+
+  /** Refuses what stands behind the requests that were handed out, or the rest of the last one of them. */
+  #refuse(socket: Duplex, status: number, text: string): void {
+    const line = this.#lines.get(socket);
+    if (!line?.turns.busy || line.request?.complete) {
+      const refuse = () => {
+        this.#handler.refused(status);
+        endPolitely(socket as Socket, text);
+      };
+      if (line) line.turns.take(refuse);
+      else refuse();
+      return;
+    }
+    line.turns.end();
+    line.responder?.onAbort();
+    if (line.responder?.started) socket.destroy();
+    else endPolitely(socket as Socket, text);
+  }
+}
+
+const malformations: Readonly<Record<string, [number, string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Chunk Extensions Too Large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
+};
+
+/**
+ * HTTP/2 over plaintext is not spoken, HTTP/1.0 knows no upgrades (RFC 9110 §7.8), and what follows a request with a body is not yet
+ * another protocol. Those wishes are passed over.
+ */
+function mayUpgrade({ headers, httpVersion }: IncomingMessage): boolean {
+  if (httpVersion === '1.0' || /^\s*h2c\b/i.test(headers.upgrade ?? '')) return false;
+  return headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0';
 }
 
 function headOf(request: IncomingMessage): RequestHead {
@@ -94,97 +161,4 @@ function headOf(request: IncomingMessage): RequestHead {
     headers: request.rawHeaders,
     hasBody: headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0',
   };
-}
-
-/** What the parser itself refused. The socket is still whole: say why, then close. */
-function refuseMalformed(error: Error & { code?: string }, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, text] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout']
-        : [400, 'Bad Request'];
-  const body = `REQUEST_MALFORMED: ${text}\n`;
-  socket.end(
-    `HTTP/1.1 ${status} ${text}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-  );
-}
-
-class Http1Responder implements Responder {
-  readonly #connection: Connection;
-  readonly #response: ServerResponse;
-  onDrain = () => {};
-  onAbort = () => {};
-
-  constructor(connection: Connection, response: ServerResponse) {
-    this.#connection = connection;
-    this.#response = response;
-    response.on('drain', () => this.onDrain());
-    response.once('close', () => {
-      if (!response.writableFinished) this.onAbort();
-    });
-  }
-
-  continue(): void {
-    this.#response.writeContinue();
-  }
-
-  inform(status: number, headers: string[]): void {
-    // HTTP/1.0 clients do not know interim responses (RFC 9110 §15.2).
-    if (status !== 103 || this.#response.req.httpVersion === '1.0') return;
-    const hints: Record<string, string[]> = {};
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = headers[i]?.toLowerCase() ?? '';
-      hints[name] = [...(hints[name] ?? []), headers[i + 1] ?? ''];
-    }
-    try {
-      if (hints['link']) this.#response.writeEarlyHints(hints);
-    } catch {
-      // A hint that Node holds to be malformed is not worth a request.
-    }
-  }
-
-  head(status: number, headers: string[]): void {
-    const response = this.#response;
-    const edited = this.#reframe(status, headers);
-    if (this.#connection.last && !connectionOptions(edited).has('close')) edited.push('connection', 'close');
-    response.writeHead(status, edited);
-    // Server-sent events and the like: the head does not wait for the first byte of the body.
-    response.flushHeaders();
-  }
-
-  write(chunk: Buffer): boolean {
-    return this.#response.write(chunk);
-  }
-
-  end(trailers: string[]): void {
-    const response = this.#response;
-    if (trailers.length > 0 && response.hasHeader !== undefined) {
-      const pairs: [string, string][] = [];
-      for (let i = 0; i < trailers.length; i += 2) pairs.push([trailers[i] ?? '', trailers[i + 1] ?? '']);
-      response.addTrailers(pairs);
-    }
-    response.end();
-  }
-
-  cut(): void {
-    this.#response.destroy();
-  }
-
-  /** A body with a known length takes no trailers (RFC 9112 §7.1.2), and one of 204 no length (RFC 9110 §8.6). */
-  #reframe(status: number, headers: string[]): string[] {
-    const edited: string[] = [];
-    const sized = headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-length');
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = headers[i]?.toLowerCase();
-      if (name === 'trailer' && (sized || status === 204 || status === 304)) continue;
-      if (name === 'content-length' && status === 204) continue;
-      edited.push(headers[i] ?? '', headers[i + 1] ?? '');
-    }
-    return edited;
-  }
 }

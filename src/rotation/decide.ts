@@ -49,7 +49,9 @@ export function decide(
   for (const candidate of candidates.values()) verdicts.push(judge(candidate, served.get(candidate.id) ?? null, now));
   const replacements = verdicts.flatMap((verdict) => (verdict.served ? [verdict.served] : []));
   for (const [id, identity] of served) {
-    if (!candidates.has(id)) verdicts.push(judgeMissing(identity, replacements, now));
+    if (candidates.has(id)) continue;
+    const hidden = directoryOf(identity, candidates);
+    verdicts.push(hidden ? judge({ ...hidden, id }, identity, now) : judgeMissing(identity, replacements, now));
   }
   verdicts.sort((a, b) => (a.id < b.id ? -1 : 1));
   const target = verdicts.flatMap((verdict) => (verdict.served ? [verdict.served] : []));
@@ -82,6 +84,16 @@ function judge(candidate: Candidate, current: ValidatedIdentity | null, now: num
   }
   const error = outOfDate(identity, validity);
   return validity === 'pending' ? keep('pending', 'pending', error) : keep('rejected', 'rejected', error);
+}
+
+/** The directory an identity came from, when it cannot be read: then its files are not gone, they are out of sight. */
+function directoryOf(
+  { id, source }: ValidatedIdentity,
+  candidates: ReadonlyMap<string, Candidate>,
+): Candidate | undefined {
+  return [...candidates.values()].find(
+    (other) => other.source === source && !other.identity && id.startsWith(`${other.id}/`),
+  );
 }
 
 /** The files of a served identity are gone. It stays, unless others on disk cover all of its names. */

@@ -4,6 +4,7 @@
  *   marks ─▶ Reconciler: read ─▶ decide ─▶ prepare ─▶ commit ─▶ retire        Journal tells what happened
  */
 export { type Candidate, type Decision, decide, type IdentityState, type Verdict } from './decide.ts';
+export { inspect } from './inspect.ts';
 export { type CertificateStatus, Journal, type Rotation, type Trigger } from './journal.ts';
 export {
   type GenerationPublisher,
@@ -12,4 +13,4 @@ export {
   type PublishedGeneration,
   type PublishedIdentity,
 } from './publisher.ts';
-export { inspect, Reconciler, type ReconcilerOptions, type Report } from './reconciler.ts';
+export { Reconciler, type ReconcilerOptions, type Report } from './reconciler.ts';

@@ -49,6 +49,8 @@ interface Rejection {
   readonly since: number;
   readonly at: string;
   reported: boolean;
+  /** There is a line about it in the log. */
+  told: boolean;
 }
 
 /** Keeps what happened, and tells it: in the log, in metrics, in status. */
@@ -113,12 +115,14 @@ export class Journal {
       this.#warn(verdict);
       if (!verdict.error) continue;
       wrong.add(verdict.id);
+      // Only what is rejected may be the middle of a change; what waits or has expired is whole.
+      const certain = insistent || verdict.result !== 'rejected';
       // A source that cannot be read is told once, not once for each certificate in it.
-      this.#reject(verdict.id, verdict.error, now, insistent, sourceFailures.includes(verdict.error));
+      this.#reject(verdict.id, verdict.error, now, certain, sourceFailures.includes(verdict.error));
     }
     for (const key of this.#rejections.keys()) {
       if (wrong.has(key)) continue;
-      if (this.#rejections.get(key)?.reported)
+      if (this.#rejections.get(key)?.told)
         this.#logger.info({ event: 'recovered', certificate: key }, 'no longer rejected');
       this.#rejections.delete(key);
     }
@@ -188,12 +192,19 @@ export class Journal {
     const text = `${error.code} ${error.message}`;
     let rejection = this.#rejections.get(key);
     if (rejection?.key !== text) {
-      rejection = { key: text, since: now, at: new Date().toISOString(), reported: false };
+      rejection = {
+        key: text,
+        since: now,
+        at: new Date().toISOString(),
+        reported: false,
+        told: rejection?.told === true,
+      };
       this.#rejections.set(key, rejection);
     }
     if (rejection.reported || (!insistent && now - rejection.since < grace)) return;
     rejection.reported = true;
     if (silent) return;
+    rejection.told = true;
     const pending = error.code === 'CERT_NOT_YET_VALID';
     const result = pending ? 'pending' : 'rejected';
     if (error.identity !== undefined) this.#metrics.certificateReloads.inc({ certificate: error.identity, result });

@@ -1,9 +1,9 @@
 import { type CertificateSource, type ValidatedIdentity, validityOf } from '../certificates/index.ts';
-import { type Finding, messageOf } from '../errors.ts';
+import { type Finding, messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
-import { buildNameIndex } from '../tls/index.ts';
-import { type Candidate, type Decision, decide, type Verdict } from './decide.ts';
+import { type Decision, decide, type Verdict } from './decide.ts';
+import { gather } from './gather.ts';
 import type { Journal, Trigger } from './journal.ts';
 import type { GenerationPublisher } from './publisher.ts';
 import { SourceReader } from './source-reader.ts';
@@ -45,6 +45,7 @@ export class Reconciler {
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #subscriptions: Subscription[] = [];
+  readonly #owners = new Map<string, SourceReader>();
   #next: Request | null = null;
   #running = false;
   #retry: NodeJS.Timeout | null = null;
@@ -63,7 +64,7 @@ export class Reconciler {
     options: ReconcilerOptions,
     now: () => number = Date.now,
   ) {
-    this.#readers = sources.map((source) => new SourceReader(source, options.loadTimeout));
+    this.#readers = sources.map((source) => new SourceReader(source, options.loadTimeout, (late) => this.#late(late)));
     this.#publisher = publisher;
     this.#journal = journal;
     this.#logger = logger;
@@ -72,6 +73,7 @@ export class Reconciler {
 
   /** Reconciles everything now, and tells what came of it. Serves start-up, SIGHUP, the admin endpoint and tests. */
   runOnce(trigger: Trigger): Promise<Report> {
+    if (this.#stopped) return Promise.reject(new SwivelError('SHUTTING_DOWN'));
     return new Promise((resolve, reject) => {
       this.#mark(this.#readers, trigger, true).waiting.push({ resolve, reject });
     });
@@ -104,6 +106,13 @@ export class Reconciler {
     for (const subscription of this.#subscriptions) subscription.close();
     if (this.#retry) clearTimeout(this.#retry);
     if (this.#wake) clearTimeout(this.#wake);
+    for (const { reject } of this.#next?.waiting ?? []) reject(new SwivelError('SHUTTING_DOWN'));
+    this.#next = null;
+  }
+
+  /** A source that had been given up has answered: what it said then may be old by now. */
+  #late(reader: SourceReader): void {
+    if (this.#following && !this.#stopped) this.#mark([reader], 'event', true);
   }
 
   #mark(readers: readonly SourceReader[], trigger: Trigger, thorough: boolean): Request {
@@ -141,7 +150,7 @@ export class Reconciler {
       subscription.update(this.#readers[i]?.state.watch ?? []);
     }
     const now = this.#now();
-    const { candidates, failures } = gather(this.#readers);
+    const { candidates, failures } = gather(this.#readers, this.#owners);
     const served = new Map([...this.#publisher.current.served].map(([id, one]) => [id, one.identity]));
     const decision = decide(candidates, served, now);
     const refused = await this.#publish(decision, served, request, now);
@@ -160,14 +169,17 @@ export class Reconciler {
     request: Request,
     now: number,
   ): Promise<readonly Finding[]> {
-    const unchanged =
-      decision.target.length === served.size &&
-      decision.target.every((identity) => served.get(identity.id) === identity) &&
-      // Time alone may change who is the best for a name.
-      decision.target.every(({ leaf }) => validityOf(leaf, now) === validityOf(leaf, this.#publishedAt));
-    if (unchanged) return [];
+    if (this.#isPublished(decision.target, served, now)) return [];
     const publication = await this.#publisher.prepare(decision.target, now);
     const refused = new Set(publication.failures.map((failure) => failure.identity));
+    // What was refused keeps what it has. When nothing else is new, this has been tried before.
+    const accepted = decision.target.flatMap((identity) =>
+      refused.has(identity.id) ? (served.get(identity.id) ?? []) : [identity],
+    );
+    if (this.#isPublished(accepted, served, now)) {
+      publication.abort();
+      return publication.failures;
+    }
     const drained = await publication.commit();
     this.#publishedAt = now;
     const durationMs = Math.round((performance.now() - request.since) * 10) / 10;
@@ -189,6 +201,15 @@ export class Reconciler {
     return publication.failures;
   }
 
+  #isPublished(target: readonly ValidatedIdentity[], served: ReadonlyMap<string, ValidatedIdentity>, now: number) {
+    return (
+      target.length === served.size &&
+      target.every((identity) => served.get(identity.id) === identity) &&
+      // Time alone may change who is the best for a name.
+      target.every(({ leaf }) => validityOf(leaf, now) === validityOf(leaf, this.#publishedAt))
+    );
+  }
+
   #schedule(wakeAt: number | null, now: number, verdicts: readonly Verdict[], request: Request): void {
     if (this.#wake) clearTimeout(this.#wake);
     this.#wake = null;
@@ -198,9 +219,10 @@ export class Reconciler {
     }
     const rejected = new Set(verdicts.filter(({ result }) => result === 'rejected').map(({ source }) => source));
     const wrong = this.#readers.filter(({ source, state }) => state.failure !== null || rejected.has(source.id));
-    // Something new happened, or all is well: start over with the short delays.
-    if (wrong.length === 0 || (request.trigger !== 'retry' && request.trigger !== 'resync')) this.#retries = 0;
-    if (wrong.length > 0 && request.trigger !== 'resync') this.#scheduleRetry(wrong);
+    // Something new happened, or all is well: start over with the short delays. A resync that finds the same as ever is nothing new.
+    const repeated = request.trigger === 'retry' || (request.trigger === 'resync' && !this.#journal.undecided);
+    if (wrong.length === 0 || !repeated) this.#retries = 0;
+    if (wrong.length > 0 && (!repeated || request.trigger === 'retry')) this.#scheduleRetry(wrong);
   }
 
   /** Looks again at sources that hold something wrong: it may be half-written. */
@@ -213,22 +235,6 @@ export class Reconciler {
   }
 }
 
-/** Candidates of all sources. An id that an earlier source has already is told apart by the path of its source. */
-function gather(readers: readonly SourceReader[]): { candidates: Map<string, Candidate>; failures: Finding[] } {
-  const candidates = new Map<string, Candidate>();
-  const failures: Finding[] = [];
-  for (const { state } of readers) {
-    if (state.failure) failures.push(state.failure);
-    for (const candidate of state.candidates.values()) {
-      const id = candidates.has(candidate.id) ? `${state.source}/${candidate.id}` : candidate.id;
-      const identity = candidate.identity && id !== candidate.id ? { ...candidate.identity, id } : candidate.identity;
-      const broken = state.failure ? { identity: null, findings: [state.failure] } : {};
-      candidates.set(id, { ...candidate, id, identity, ...broken });
-    }
-  }
-  return { candidates, failures };
-}
-
 /** The verdict on an identity whose context could not be built: what was served stays. */
 function refuse(
   verdict: Verdict,
@@ -239,21 +245,4 @@ function refuse(
   if (!error) return verdict;
   const kept = served.get(verdict.id) ?? null;
   return { ...verdict, result: 'rejected', state: 'rejected', served: kept, diskMatchesServed: false, error };
-}
-
-/** What is on disk, judged without serving anything: what `check` shows. */
-export async function inspect(
-  sources: readonly CertificateSource[],
-  loadTimeout = 10_000,
-  now = Date.now(),
-): Promise<{ verdicts: readonly Verdict[]; failures: readonly Finding[]; findings: readonly Finding[] }> {
-  const readers = sources.map((source) => new SourceReader(source, loadTimeout));
-  await Promise.all(readers.map((reader) => reader.read(true)));
-  const { candidates, failures } = gather(readers);
-  const { verdicts, target } = decide(candidates, new Map(), now);
-  const { shadowed } = buildNameIndex(
-    target.map((identity) => ({ identity })),
-    now,
-  );
-  return { verdicts, failures, findings: shadowed };
 }

@@ -24,14 +24,19 @@ interface Validated {
 export class SourceReader {
   readonly source: CertificateSource;
   readonly #timeout: number;
+  readonly #answered: (reader: SourceReader) => void;
   #validated = new Map<string, Validated>();
-  #underWay: Promise<SourceState> | null = null;
+  #hanging = false;
   #state: SourceState;
 
-  /** @param timeout milliseconds after which a load counts as failed */
-  constructor(source: CertificateSource, timeout: number) {
+  /**
+   * @param timeout milliseconds after which a load counts as failed
+   * @param answered called when a load that counted as failed has answered after all
+   */
+  constructor(source: CertificateSource, timeout: number, answered: (reader: SourceReader) => void = () => {}) {
     this.source = source;
     this.#timeout = timeout;
+    this.#answered = answered;
     this.#state = { source: source.id, candidates: new Map(), failure: null, watch: source.watch };
   }
 
@@ -42,17 +47,25 @@ export class SourceReader {
 
   /** Reads the source. Never throws: a failure is part of the state. */
   async read(thorough: boolean): Promise<SourceState> {
-    // One that still hangs is not asked again until it has answered.
-    this.#underWay ??= this.#load(thorough).finally(() => {
-      this.#underWay = null;
-    });
-    const expired = new AbortController();
-    const overdue = delay(this.#timeout, null, { signal: expired.signal, ref: false }).catch(() => null);
-    const state = await Promise.race([this.#underWay, overdue]);
-    expired.abort();
+    // One that still hangs is neither asked again nor waited for: others would have to wait with it.
+    if (this.#hanging) return this.#state;
+    const loading = this.#load(thorough);
+    const answered = new AbortController();
+    const overdue = delay(this.#timeout, null, { signal: answered.signal, ref: false }).catch(() => null);
+    const state = await Promise.race([loading, overdue]);
+    answered.abort();
+    if (!state) this.#waitFor(loading);
     this.#state =
       state ?? this.#failed('SOURCE_TIMEOUT', `${this.source.id} did not answer within ${this.#timeout} ms`);
     return this.#state;
+  }
+
+  #waitFor(loading: Promise<unknown>): void {
+    this.#hanging = true;
+    void loading.then(() => {
+      this.#hanging = false;
+      this.#answered(this);
+    });
   }
 
   async #load(thorough: boolean): Promise<SourceState> {
@@ -69,7 +82,8 @@ export class SourceReader {
       }
       this.#validated = seen;
       const failure = material.findings.find((one) => one.identity === undefined && one.severity === 'error') ?? null;
-      return { source: this.source.id, candidates, failure, watch: material.watch };
+      const known = failure ? this.#state.candidates : candidates;
+      return { source: this.source.id, candidates: known, failure, watch: material.watch };
     } catch (error) {
       if (error instanceof FileFault) return this.#failed(error.code, error.message, error.path);
       return this.#failed('SOURCE_UNREADABLE', `${this.source.id} cannot be read: ${messageOf(error)}`);

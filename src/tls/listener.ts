@@ -134,6 +134,9 @@ export class TlsListener {
     // The default context may have changed during the handshake: ask the socket itself.
     const shown = secure.getX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
     if (shown === undefined || shown === current.identity.leaf.fingerprint256) return current;
+    for (const served of this.#store.current.served.values()) {
+      if (served.identity.leaf.fingerprint256 === shown) return served;
+    }
     return { ...current, identity: { ...current.identity, fingerprint: `retired:${shown}` } };
   }
 

@@ -1,8 +1,7 @@
-import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
-import { type Dispatcher, Pool } from 'undici';
 import type { Logger, Metrics } from '../observe/index.ts';
 import { select } from './selection.ts';
+import { Target } from './target.ts';
 
 export interface UpstreamOptions {
   /** Milliseconds to wait for a connection. */
@@ -15,62 +14,35 @@ export interface UpstreamOptions {
   readonly failTimeout: number;
 }
 
-/** One address of an upstream, with its pool of keep-alive connections. */
-export class Target {
-  readonly url: URL;
-  readonly #pool: Pool;
-  readonly #failTimeout: number;
-  #downUntil = 0;
-
-  constructor(url: URL, options: UpstreamOptions) {
-    this.url = url;
-    this.#failTimeout = options.failTimeout;
-    this.#pool = new Pool(url.origin, {
-      pipelining: 1,
-      headersTimeout: options.responseTimeout,
-      bodyTimeout: options.idleTimeout,
-      connect: { timeout: options.connectTimeout },
-      maxHeaderSize: 64 * 1024,
-    });
-  }
-
-  get healthy(): boolean {
-    return this.#downUntil === 0 || performance.now() >= this.#downUntil;
-  }
-
-  /** Notes that it refused a connection. */
-  failed(): void {
-    this.#downUntil = performance.now() + this.#failTimeout;
-  }
-
-  /** Notes that it accepted one. */
-  reached(): void {
-    this.#downUntil = 0;
-  }
-
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#pool.dispatch(options, handler);
-  }
-
-  close(): Promise<void> {
-    return this.#pool.destroy();
-  }
-}
+/** What came of connecting: a connection to a target, or the last error. */
+export type Reached =
+  | { readonly target: Target; readonly socket: Socket; readonly error: null }
+  | { readonly target: Target | null; readonly socket: null; readonly error: unknown };
 
 /** A named group of targets among which requests are spread. */
 export class Upstream {
   readonly name: string;
   readonly targets: readonly Target[];
+  readonly #options: UpstreamOptions;
   readonly #logger: Logger;
   readonly #metrics: Metrics;
   #cursor = 0;
 
   constructor(name: string, urls: readonly URL[], options: UpstreamOptions, metrics: Metrics, logger: Logger) {
     this.name = name;
+    this.#options = options;
     this.#logger = logger;
     this.#metrics = metrics;
     this.targets = urls.map((url) => new Target(url, options));
     for (const target of this.targets) this.#gauge(target);
+  }
+
+  get responseTimeout(): number {
+    return this.#options.responseTimeout;
+  }
+
+  get idleTimeout(): number {
+    return this.#options.idleTimeout;
   }
 
   /** The next target that was not tried for this request. */
@@ -78,19 +50,34 @@ export class Upstream {
     return select(this.targets, this.#cursor++, tried);
   }
 
+  /** Opens a connection outside the pools, to the first target that accepts one. Does not throw. */
+  async connect(): Promise<Reached> {
+    const tried = new Set<Target>();
+    let failed: Reached = { target: null, socket: null, error: null };
+    for (let target = this.pick(tried); target; target = this.pick(tried)) {
+      tried.add(target);
+      try {
+        const socket = await target.connect();
+        this.connected(target, true);
+        return { target, socket, error: null };
+      } catch (error) {
+        this.connected(target, false);
+        failed = { target, socket: null, error };
+      }
+    }
+    return failed;
+  }
+
   /** Notes what came of connecting to a target. */
   connected(target: Target, success: boolean): void {
-    const before = target.healthy;
+    const before = target.reachable;
     if (success) target.reached();
     else target.failed();
     if (before === success) return;
     this.#gauge(target);
-    if (!success) {
-      this.#logger.warn(
-        { code: 'UPSTREAM_UNREACHABLE', upstream: this.name, target: target.url.host },
-        'upstream target is down',
-      );
-    }
+    const line = { upstream: this.name, target: target.url.host };
+    if (success) this.#logger.info(line, 'upstream target is up again');
+    else this.#logger.warn({ code: 'UPSTREAM_UNREACHABLE', ...line }, 'upstream target is down');
   }
 
   async close(): Promise<void> {
@@ -98,19 +85,6 @@ export class Upstream {
   }
 
   #gauge(target: Target): void {
-    this.#metrics.upstreamTargetHealthy.set({ upstream: this.name, target: target.url.host }, target.healthy ? 1 : 0);
+    this.#metrics.upstreamTargetHealthy.set({ upstream: this.name, target: target.url.host }, target.reachable ? 1 : 0);
   }
-}
-
-let sending: { reused: boolean } | null = null;
-// Undici tells a handler that its request starts, then which socket it goes to, in one synchronous stretch.
-subscribe('undici:client:sendHeaders', (message) => {
-  const { socket } = message as { socket: Socket };
-  if (sending) sending.reused = socket.bytesRead > 0;
-  sending = null;
-});
-
-/** Call as a request starts: `record.reused` tells right afterwards whether its connection had carried a response before. */
-export function noteConnection(record: { reused: boolean }): void {
-  sending = record;
 }

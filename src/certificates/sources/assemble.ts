@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { posix } from 'node:path';
 import { type Finding, finding } from '../../errors.ts';
-import type { FileContent, Snapshot } from '../../files/index.ts';
+import type { FileContent, FileFault, Snapshot } from '../../files/index.ts';
 import { isCertificateLabel, isKeyLabel, parsePem } from '../pem.ts';
 import { Secret } from '../secret.ts';
 import type { IdentityMaterial } from '../types.ts';
@@ -78,7 +78,7 @@ class Assembly implements Assembled {
     }
     for (const [name, fault] of this.#snapshot.faults) {
       // A sub-directory that cannot be listed; a file's own fault is reported with its identity.
-      if (posix.dirname(name) === directory && !isWantedName(name)) this.#fault(name, fault.code, fault.message);
+      if (posix.dirname(name) === directory && !isWantedName(name)) this.#fault(name, fault);
     }
   }
 
@@ -93,6 +93,8 @@ class Assembly implements Assembled {
 
   /** A certificate file without a key file: both in one (HAProxy), or an authority's certificate, or a mistake. */
   #alone(stem: string, name: string, names: Set<string>, below: (name: string) => string): void {
+    // What Kubernetes and cert-manager keep beside tls.crt: an authority's certificate, perhaps empty, perhaps the leaf itself.
+    if (name === 'ca.crt') return;
     const content = this.#snapshot.files.get(below(name));
     if (!content) {
       this.#identity([below(name)], below(name), undefined);
@@ -151,8 +153,8 @@ class Assembly implements Assembled {
     this.#finding('PKCS12_UNSUPPORTED', id, name);
   }
 
-  #fault(name: string, code: Finding['code'], message: string): void {
-    this.findings.push(finding(code, 'error', { message, file: name, identity: name }));
+  #fault(name: string, { code, message, path }: FileFault): void {
+    this.findings.push(finding(code, 'error', { message, file: path, identity: name }));
   }
 
   #finding(code: Finding['code'], identity: string, name: string): void {

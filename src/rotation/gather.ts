@@ -1,0 +1,36 @@
+import type { Finding } from '../errors.ts';
+import type { Candidate } from './decide.ts';
+import type { SourceReader } from './source-reader.ts';
+
+/**
+ * Candidates of all sources. Who had an id first keeps it, whatever comes and goes on disk; that of another source is told apart by
+ * the path of its source.
+ * @param owners who had which id first; brought up to date
+ */
+export function gather(
+  readers: readonly SourceReader[],
+  owners: Map<string, SourceReader>,
+): { candidates: Map<string, Candidate>; failures: Finding[] } {
+  const candidates = new Map<string, Candidate>();
+  const failures: Finding[] = [];
+  for (const reader of readers) {
+    const { state } = reader;
+    if (state.failure) failures.push(state.failure);
+    for (const candidate of state.candidates.values()) {
+      const owner = owners.get(candidate.id) ?? reader;
+      owners.set(candidate.id, owner);
+      const known = owner === reader ? candidate : withId(candidate, `${state.source}/${candidate.id}`);
+      candidates.set(known.id, state.failure ? { ...known, identity: null, findings: [state.failure] } : known);
+    }
+  }
+  return { candidates, failures };
+}
+
+function withId(candidate: Candidate, id: string): Candidate {
+  return {
+    ...candidate,
+    id,
+    identity: candidate.identity && { ...candidate.identity, id },
+    findings: candidate.findings.map((one) => ({ ...one, identity: id })),
+  };
+}
