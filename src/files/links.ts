@@ -1,5 +1,5 @@
-import { readlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join, parse, resolve, sep } from 'node:path';
+import { disk } from './disk.ts';
 
 /** As the kernel's limit (ELOOP). */
 const hopLimit = 40;
@@ -20,7 +20,7 @@ export async function linkDirectories(path: string): Promise<string[]> {
     const [name = '', ...others] = rest;
     rest = others;
     const next = join(at, name);
-    const target = await readlink(next).catch(() => null);
+    const target = await disk.readlink(next).catch(() => null);
     if (target === null) {
       at = next;
       continue;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
 import { type ErrorCode, systemCode } from '../errors.ts';
+import { disk, type Opened } from './disk.ts';
 
 /** No certificate, key or bundle of a sane operator is larger. */
 export const fileSizeLimit = 1024 * 1024;
@@ -67,7 +67,7 @@ export function sameIdentity(a: FileIdentity, b: FileIdentity): boolean {
 /** The identity of what a path leads to now; null when there is nothing. */
 export async function identityAt(path: string): Promise<FileIdentity | null> {
   try {
-    return identityOf(await stat(path, { bigint: true }));
+    return identityOf(await disk.stat(path));
   } catch (error) {
     if (isAbsence(error)) return null;
     throw toFault(error, path);
@@ -92,10 +92,10 @@ function toFault(error: unknown, path: string): unknown {
  * @throws FileFault (FILE_UNREADABLE, FILE_NOT_REGULAR, FILE_TOO_LARGE)
  */
 export async function readContent(path: string): Promise<FileContent | null> {
-  let handle: FileHandle | undefined;
+  let file: Opened | undefined;
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const stats = await handle.stat({ bigint: true });
+    file = await disk.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await file.stat();
     if (!stats.isFile()) {
       const what = stats.isDirectory() ? 'a directory' : 'not a regular file';
       throw new FileFault('FILE_NOT_REGULAR', path, `${path} is ${what}`);
@@ -103,25 +103,25 @@ export async function readContent(path: string): Promise<FileContent | null> {
     if (stats.size > BigInt(fileSizeLimit)) {
       throw new FileFault('FILE_TOO_LARGE', path, `${path} has ${stats.size} bytes`);
     }
-    const bytes = await readAtMost(handle, fileSizeLimit + 1);
+    const bytes = await readAtMost(file, fileSizeLimit + 1);
     if (bytes.length > fileSizeLimit) throw new FileFault('FILE_TOO_LARGE', path, `${path} is growing`);
     const digest = createHash('sha256').update(bytes).digest('hex');
     // The identity after reading: written meanwhile, the file shows a fresh mtime and has to settle.
-    return { path, bytes, digest, identity: identityOf(await handle.stat({ bigint: true })) };
+    return { path, bytes, digest, identity: identityOf(await file.stat()) };
   } catch (error) {
     if (isAbsence(error)) return null;
     throw toFault(error, path);
   } finally {
-    await handle?.close();
+    await file?.close();
   }
 }
 
-async function readAtMost(handle: FileHandle, limit: number): Promise<Buffer> {
+async function readAtMost(file: Opened, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let total = 0;
   while (total < limit) {
     const chunk = Buffer.allocUnsafe(Math.min(16 * 1024, limit - total));
-    const { bytesRead } = await handle.read(chunk, 0, chunk.length, total);
+    const bytesRead = await file.read(chunk, total);
     if (bytesRead === 0) break;
     chunks.push(chunk.subarray(0, bytesRead));
     total += bytesRead;

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { FileFault } from './read.ts';
 import type { Snapshot } from './snapshot.ts';
-import type { FaultMessage, ReadMessage, ReplyMessage } from './thread-messages.ts';
+import type { FaultMessage, ReadMessage, ReplyMessage, SnapshotMessage } from './thread-messages.ts';
 
 export interface ThreadedRequest {
   /** A directory (searched with its sub-directories) or a file. */
@@ -12,70 +12,110 @@ export interface ThreadedRequest {
   readonly thorough: boolean;
 }
 
-interface Waiting {
+interface Call {
+  readonly message: ReadMessage;
+  readonly askedAt: number;
   resolve(snapshot: Snapshot): void;
   reject(error: FileFault): void;
 }
 
+/** Milliseconds after which a thread counts as stuck in a system call, on a file system that does not answer. */
+const stuckAfter = 2000;
+
 /**
  * Reads snapshots in a thread of its own. A snapshot takes dozens of system calls, each a turn of the event loop: beside the
  * traffic of a busy proxy those turns, not the disk, are what a rotation would wait for. Here it waits for one.
+ *
+ * A thread that is stuck keeps the call it is stuck in; all the others are asked again of a new one.
  */
 class ReadingThread {
   #worker: Worker | null = null;
-  readonly #waiting = new Map<number, Waiting & { readonly path: string }>();
-  #calls = 0;
-  #readers = 0;
+  /** In the order in which they were asked, by thread. */
+  readonly #calls = new Map<Worker, Map<number, Call>>();
+  #watchdog: NodeJS.Timeout | null = null;
+  #lastCall = 0;
+  #lastReader = 0;
 
   newReader(): number {
-    return this.#readers++;
+    return this.#lastReader++;
   }
 
   read(reader: number, { path, extensions, thorough }: ThreadedRequest): Promise<Snapshot> {
     return new Promise((resolve, reject) => {
-      const call = this.#calls++;
-      this.#waiting.set(call, { path, resolve, reject });
-      this.#worker ??= this.#start();
-      // Nobody who waits for an answer should see the process end instead.
-      this.#worker.ref();
-      this.#worker.postMessage({ call, reader, path, extensions, thorough } satisfies ReadMessage);
+      const message = { call: this.#lastCall++, reader, path, extensions, thorough };
+      this.#ask({ message, askedAt: performance.now(), resolve, reject });
     });
+  }
+
+  #ask(call: Call): void {
+    this.#worker ??= this.#start();
+    this.#calls.get(this.#worker)?.set(call.message.call, call);
+    // Nobody who waits for an answer should see the process end instead.
+    this.#worker.ref();
+    this.#worker.postMessage(call.message);
+    this.#watchdog ??= setInterval(() => this.#replaceStuck(), stuckAfter / 2).unref();
   }
 
   #start(): Worker {
     // Unbuilt sources and the built ones differ in their ending.
     const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
     const worker = new Worker(new URL(`./snapshot-thread${ending}`, import.meta.url), { name: 'files', stdin: false });
-    worker.on('message', (reply: ReplyMessage) => this.#answered(reply));
+    this.#calls.set(worker, new Map());
+    worker.on('message', (reply: ReplyMessage) => this.#answered(worker, reply));
     worker.on('error', (error) => this.#ended(worker, String(error)));
     worker.on('exit', (code) => this.#ended(worker, `exit code ${code}`));
     return worker;
   }
 
-  #answered({ call, snapshot, fault }: ReplyMessage): void {
-    const waiting = this.#waiting.get(call);
-    this.#waiting.delete(call);
-    if (this.#waiting.size === 0) this.#worker?.unref();
-    if (fault) waiting?.reject(toFault(fault));
-    else if (snapshot) {
-      const faults = new Map([...snapshot.faults].map(([name, one]) => [name, toFault(one)]));
-      // Buffers arrive as plain byte arrays.
-      const files = new Map(
-        [...snapshot.files].map(([name, file]) => [name, { ...file, bytes: Buffer.from(file.bytes) }]),
-      );
-      waiting?.resolve({ ...snapshot, files, faults });
+  #answered(worker: Worker, { call: id, snapshot, fault }: ReplyMessage): void {
+    const calls = this.#calls.get(worker);
+    const call = calls?.get(id);
+    calls?.delete(id);
+    if (calls?.size === 0) this.#idle(worker);
+    if (fault) call?.reject(toFault(fault));
+    else if (snapshot) call?.resolve(fromMessage(snapshot));
+  }
+
+  /** The one that serves waits for the next call; one that was stuck and has answered is done. */
+  #idle(worker: Worker): void {
+    worker.unref();
+    if (worker !== this.#worker) void worker.terminate();
+    if ([...this.#calls.values()].some((calls) => calls.size > 0)) return;
+    if (this.#watchdog) clearInterval(this.#watchdog);
+    this.#watchdog = null;
+  }
+
+  #replaceStuck(): void {
+    const worker = this.#worker;
+    const calls = worker ? this.#calls.get(worker) : undefined;
+    const [stuck, ...others] = calls?.values() ?? [];
+    if (!worker || !stuck || performance.now() - stuck.askedAt < stuckAfter) return;
+    this.#worker = null;
+    // Whether the file system ever answers or not: it does not keep the process.
+    worker.unref();
+    for (const call of others) {
+      calls?.delete(call.message.call);
+      this.#ask(call);
     }
   }
 
-  /** The thread is gone: who waits is told, and the next call starts another. */
+  /** A thread is gone: who waits for it is told, and the next call starts another. */
   #ended(worker: Worker, reason: string): void {
-    if (this.#worker !== worker) return;
-    this.#worker = null;
-    for (const [call, { path, reject }] of this.#waiting) {
-      this.#waiting.delete(call);
-      reject(new FileFault('SOURCE_UNREADABLE', path, `${path} was not read: the reading thread ended (${reason})`));
+    const calls = this.#calls.get(worker) ?? new Map<number, Call>();
+    this.#calls.delete(worker);
+    if (this.#worker === worker) this.#worker = null;
+    for (const { message, reject } of calls.values()) {
+      const text = `${message.path} was not read: the reading thread ended (${reason})`;
+      reject(new FileFault('SOURCE_UNREADABLE', message.path, text));
     }
   }
+}
+
+function fromMessage(snapshot: SnapshotMessage): Snapshot {
+  const faults = new Map([...snapshot.faults].map(([name, one]) => [name, toFault(one)]));
+  // Buffers arrive as plain byte arrays.
+  const files = new Map([...snapshot.files].map(([name, file]) => [name, { ...file, bytes: Buffer.from(file.bytes) }]));
+  return { ...snapshot, files, faults };
 }
 
 function toFault({ code, path, message }: FaultMessage): FileFault {

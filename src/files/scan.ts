@@ -1,6 +1,6 @@
-import { lstat, readdir, realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { systemCode } from '../errors.ts';
+import { disk } from './disk.ts';
 import { linkDirectories } from './links.ts';
 import { FileFault, type FileIdentity, identityAt, isAbsence } from './read.ts';
 
@@ -36,7 +36,7 @@ const depthLimit = 8;
 /** Whether every link that was resolved once still leads to the same place. */
 export async function unmoved(scan: Scan): Promise<boolean> {
   for (const [link, target] of scan.resolved) {
-    if ((await realpath(link).catch(() => null)) !== target) return false;
+    if ((await disk.realpath(link).catch(() => null)) !== target) return false;
   }
   return true;
 }
@@ -45,7 +45,8 @@ export async function unmoved(scan: Scan): Promise<boolean> {
 export async function relisted(scan: Scan, wanted: Wanted): Promise<Located[]> {
   const changed: Located[] = [];
   for (const [directory, before] of scan.listed) {
-    const names = await readdir(directory).catch((): string[] => []);
+    const entries = await disk.readdir(directory).catch(() => []);
+    const names = entries.map((entry) => entry.name);
     for (const name of new Set(names.filter((one) => isVisible(one, wanted))).symmetricDifference(before)) {
       const path = join(directory, name);
       changed.push({ name: relative(scan.root, path), path, atomic: false });
@@ -67,7 +68,7 @@ export async function scanPath(path: string, wanted: Wanted): Promise<Scan | 'ab
   let root: string;
   let identity: FileIdentity | null;
   try {
-    root = await realpath(path);
+    root = await disk.realpath(path);
     identity = await identityAt(root);
   } catch (error) {
     if (isAbsence(error)) return 'absent';
@@ -83,7 +84,7 @@ export async function scanPath(path: string, wanted: Wanted): Promise<Scan | 'ab
     linked: new Set(root === path ? [] : await linkDirectories(path)),
     resolved: new Map([[path, root]]),
   };
-  const stats = await lstat(root).catch(() => null);
+  const stats = await disk.lstat(root).catch(() => null);
   if (!stats) return null;
   if (!stats.isDirectory()) {
     const name = path.slice(path.lastIndexOf('/') + 1);
@@ -116,7 +117,7 @@ async function scanDirectory(
   visited: Set<string>,
   depth: number,
 ): Promise<boolean> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
+  const entries = await disk.readdir(directory).catch((error: unknown) => {
     if (isAbsence(error)) return null;
     throw error;
   });
@@ -124,7 +125,7 @@ async function scanDirectory(
   const names = entries.map((entry) => entry.name).filter((name) => isVisible(name, wanted));
   scan.listed.set(directory, new Set(names));
   const data = entries.some((entry) => entry.name === '..data') ? join(directory, '..data') : null;
-  const current = data === null ? null : await realpath(data).catch(() => null);
+  const current = data === null ? null : await disk.realpath(data).catch(() => null);
   if (data !== null && current !== null) scan.resolved.set(data, current);
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (entry.name.startsWith('.')) continue;
@@ -140,9 +141,9 @@ async function scanDirectory(
     }
     if (entry.isSymbolicLink()) {
       // A dangling link is as good as no file: the writer may be between two steps. One that cannot be followed is not.
-      const target = await realpath(path).catch((error) => (leadsNowhere(error) ? null : path));
+      const target = await disk.realpath(path).catch((error) => (leadsNowhere(error) ? null : path));
       if (target === null) continue;
-      const stats = await lstat(target).catch(() => null);
+      const stats = await disk.lstat(target).catch(() => null);
       if (stats?.isDirectory() && !wanted(entry.name)) {
         for (const through of await linkDirectories(path)) scan.linked.add(through);
         if (depth < depthLimit && !(await scanSub(root, path, target, wanted, scan, visited, depth))) return false;

@@ -170,7 +170,10 @@ export class FileWatchService {
   }
 
   async #armWith(wanted: Map<string, boolean>): Promise<void> {
-    const previous = this.#watcher;
+    // First: chokidar shares what it holds by path, so a watch that died with its directory would be handed on. What happens
+    // before the new one is armed is found by the look at everything that follows.
+    await this.#watcher?.close();
+    this.#watcher = null;
     // Looked up before the watch begins: a directory that is replaced meanwhile has to differ from what is noted here.
     const noted = identitiesOf(wanted.keys()).then((identities) => {
       this.#identities = identities;
@@ -196,8 +199,6 @@ export class FileWatchService {
     // The system refused a part of it, and polling has taken over.
     if (this.#polling) return watcher.close();
     this.#watcher = watcher;
-    // The old watch ends only now: between the two, no change goes unheard.
-    await previous?.close();
     this.#announce('armed');
   }
 

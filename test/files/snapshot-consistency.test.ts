@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { FileFault } from '../../src/files/read.ts';
+import { ThreadedReader } from '../../src/files/reading-thread.ts';
 import { type Snapshot, SnapshotReader } from '../../src/files/snapshot.ts';
 import { CertbotLive, KubernetesVolume, temporaryDirectory } from '../support/files.ts';
 import { createAuthority } from '../support/pki.ts';
@@ -25,6 +26,11 @@ async function place(t: TestContext): Promise<string> {
 
 function read(path: string, reader = new SnapshotReader()): Promise<Snapshot> {
   return reader.read({ path, wanted: () => true, thorough: true });
+}
+
+/** In a thread of its own, so that it runs beside a writer in this one. */
+function readBeside(path: string, reader: ThreadedReader): Promise<Snapshot> {
+  return reader.read({ path, extensions: null, thorough: true });
 }
 
 function textsOf({ files }: Snapshot): Record<string, string> {
@@ -77,13 +83,13 @@ describe('a plain directory is read as it stood at one moment', () => {
       }
       done = true;
     })();
-    const reader = new SnapshotReader();
+    const reader = new ThreadedReader();
     while (!done) {
-      const { a, z } = textsOf(await read(root, reader));
+      const { a, z } = textsOf(await readBeside(root, reader));
       if (a !== undefined && z !== undefined) assert.ok(a === z || Number(a) === Number(z) + 1, `${a} beside ${z}`);
     }
     await writer;
-    const { a, z } = textsOf(await read(root, reader));
+    const { a, z } = textsOf(await readBeside(root, reader));
     assert.deepEqual([a, z], ['300', '300']);
   });
 
@@ -200,10 +206,12 @@ describe('a Kubernetes volume is read through one target of `..data`', () => {
       for (let i = 1; i <= 100; i += 1) await volume.update(version(String(i)));
       done = true;
     })();
-    const reader = new SnapshotReader();
+    const reader = new ThreadedReader();
     let read1 = 0;
     while (!done) {
-      const snapshot = await read(root, reader).catch((error) => (unstable(error) ? null : Promise.reject(error)));
+      const snapshot = await readBeside(root, reader).catch((error) =>
+        unstable(error) ? null : Promise.reject(error),
+      );
       if (snapshot === null) continue;
       read1 += 1;
       const texts = textsOf(snapshot);
@@ -212,7 +220,7 @@ describe('a Kubernetes volume is read through one target of `..data`', () => {
     }
     await storm;
     assert.ok(read1 > 0);
-    assert.deepEqual(textsOf(await read(root, reader)), version('100'));
+    assert.deepEqual(textsOf(await readBeside(root, reader)), version('100'));
   });
 
   test('is an error while it is swapped under every single attempt', { timeout: 20_000 }, async (t) => {
