@@ -11,7 +11,7 @@ import type { ReloadAnswer, Status } from '../../src/admin/index.ts';
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** Longer than any of these tests takes: what waits for an event that never comes fails instead of hanging. */
-export const bounded = { timeout: 90_000 };
+export const bounded = { timeout: 60_000 };
 
 /** A line of the log. */
 export type LogLine = Record<string, unknown> & { readonly event?: string; readonly msg?: string };
@@ -161,8 +161,8 @@ export async function startSwivel(t: Pick<TestContext, 'after'>, options: StartO
   for (const url of [options.upstream ?? []].flat()) args.push('--upstream', url);
   const swivel = new SwivelProcess([...args, ...(options.flags ?? [])], options);
   t.after(async () => {
-    const { code, stderr } = await stopWithin(swivel, 5000);
-    if (code !== 0 && code !== null) throw new Error(`swivel ended with ${code}:\n${stderr}`);
+    const { code, signal, stderr } = await stopWithin(swivel, 5000);
+    if (code !== 0) throw new Error(`swivel ended with ${code ?? signal}:\n${stderr}`);
   });
   const listening = await swivel.line(({ event }) => event === 'listening');
   const port = Number(
@@ -211,13 +211,15 @@ function sumOf(text: string, name: string, labels: Readonly<Record<string, strin
   return sum;
 }
 
-/** A second SIGTERM cuts what the first one still waits for. */
+/** A second SIGTERM cuts what the first one still waits for; a process that does not end then either is killed. */
 async function stopWithin(swivel: SwivelProcess, ms: number): Promise<Ended> {
   const hurry = setTimeout(() => swivel.kill('SIGTERM'), ms);
+  const end = setTimeout(() => swivel.kill('SIGKILL'), 2 * ms);
   try {
     return await swivel.stop();
   } finally {
     clearTimeout(hurry);
+    clearTimeout(end);
   }
 }
 

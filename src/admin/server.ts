@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { catalogue, messageOf } from '../errors.ts';
+import { catalogue, messageOf, SwivelError } from '../errors.ts';
 import type { Metrics } from '../observe/index.ts';
 import type { Reconciler } from '../rotation/index.ts';
 import { type ListenAddress, listen } from '../tls/index.ts';
@@ -69,7 +69,8 @@ export class AdminServer {
       else if (methods) answer = json(405, { message: `use ${Object.keys(methods).join(' or ')}` });
       else answer = json(404, { message: `there is ${Object.keys(this.#endpoints).join(', ')}` });
     } catch (error) {
-      answer = json(500, { code: 'INTERNAL', message: messageOf(error) });
+      const code = error instanceof SwivelError ? error.code : 'INTERNAL';
+      answer = json(code === 'SHUTTING_DOWN' ? 503 : 500, { code, message: messageOf(error) });
     }
     const allow = methods && !endpoint ? { allow: Object.keys(methods).join(', ') } : {};
     response.writeHead(answer.status, {

@@ -19,8 +19,9 @@ export function normalizeName(name: string): string {
 export function isServableName(name: string): boolean {
   if (name.length === 0 || name.length > 253) return false;
   const labels = name.split('.');
-  if (labels[0] === '*') return labels.length >= 3 && labels.slice(1).every((part) => label.test(part));
-  return labels.every((part) => part.length <= 63 && label.test(part));
+  const wildcard = labels[0] === '*';
+  if (wildcard && labels.length < 3) return false;
+  return labels.slice(wildcard ? 1 : 0).every((part) => part.length <= 63 && label.test(part));
 }
 
 /** The DNS names in the subjectAltName. The common name does not count (RFC 9525 §2). */

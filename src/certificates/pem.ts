@@ -46,3 +46,11 @@ export function isCertificateLabel(label: string): boolean {
 export function isKeyLabel(label: string): boolean {
   return label.endsWith('PRIVATE KEY');
 }
+
+const privateKey =
+  /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|(?=-----BEGIN )|$)/g;
+
+/** A file that holds certificates and key, without the key, whole or cut short: certificates are no secret and are shown. */
+export function withoutKeys(text: string): string {
+  return text.replace(privateKey, '');
+}

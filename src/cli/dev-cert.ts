@@ -1,8 +1,11 @@
-import { issueDevelopmentCertificate } from '../certificates/index.ts';
+import { isIP } from 'node:net';
+import { isServableName, issueDevelopmentCertificate, normalizeName } from '../certificates/index.ts';
 import { SwivelError, systemCode } from '../errors.ts';
 
-/** Writes a development CA and a leaf. @returns the exit code @throws SwivelError OUTPUT_UNWRITABLE */
+/** Writes a development CA and a leaf. @returns the exit code @throws SwivelError USAGE, OUTPUT_UNWRITABLE */
 export async function devCert(directory: string, names: readonly string[]): Promise<number> {
+  const wrong = names.find((name) => isIP(name) === 0 && !isServableName(normalizeName(name)));
+  if (wrong !== undefined) throw new SwivelError('USAGE', `--name "${wrong}" is neither a host name nor an IP address`);
   const issued = await issueDevelopmentCertificate(directory, names).catch((error: unknown) => {
     const code = systemCode(error);
     if (code === undefined) throw error;

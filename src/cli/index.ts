@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { catalogue, messageOf, SwivelError } from '../errors.ts';
+import { EarlySignals } from './early-signals.ts';
 import { adminUrl, readServeFlags, serveFlags } from './options.ts';
 
 /**
@@ -25,13 +26,20 @@ async function dispatch(args: readonly string[]): Promise<number> {
   const version = readVersion();
   const { env } = process;
   let command: () => Promise<number> = async () => 0;
-  const admin = { type: 'string', describe: 'Admin address of the running Swivel [127.0.0.1:9901]' } as const;
+  const admin = {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Admin address of the running Swivel [127.0.0.1:9901]',
+  } as const;
   const json = { type: 'boolean', default: false, describe: 'Print JSON' } as const;
   await yargs([...args])
     .scriptName('swivel')
     .usage('$0 [command]\n\nTerminates TLS in front of a plaintext service, and changes certificates while it runs.')
     .command(['serve', '$0'], 'Serve (the default)', serveFlags, (argv) => {
-      command = async () => (await import('./serve.ts')).serve(readServeFlags(argv, env), version);
+      command = async () => {
+        const early = new EarlySignals();
+        return (await import('./serve.ts')).serve(readServeFlags(argv, env), version, early);
+      };
     })
     .command(
       'check',
@@ -68,10 +76,11 @@ async function dispatch(args: readonly string[]): Promise<number> {
       'Write a development CA and a certificate',
       (builder) =>
         builder
-          .option('out', { type: 'string', demandOption: true, describe: 'Directory to write to' })
+          .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'Directory to write to' })
           .option('name', {
             type: 'string',
             array: true,
+            requiresArg: true,
             default: ['localhost'],
             describe: 'Host names and IP addresses',
           }),
@@ -80,15 +89,31 @@ async function dispatch(args: readonly string[]): Promise<number> {
       },
     )
     .strict()
+    .locale('en')
+    .parserConfiguration({ 'boolean-negation': false, 'camel-case-expansion': false })
+    .check(givenOnce)
     .version(version)
     .help()
     .wrap(110)
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new SwivelError('USAGE', message ?? catalogue.USAGE.summary);
+      if (error instanceof SwivelError) throw error;
+      // What yargs has to say may take several lines.
+      const text = message ?? error?.message ?? catalogue.USAGE.summary;
+      throw new SwivelError('USAGE', text.replace(/\s*\n\s*/g, ' '));
     })
     .parseAsync();
   return command();
+}
+
+const repeatable = new Set(['_', 'listen', 'certs', 'upstream', 'name']);
+
+/** Of two values for one flag neither would be what was meant. */
+function givenOnce(argv: Record<string, unknown>): boolean {
+  for (const [flag, value] of Object.entries(argv)) {
+    if (Array.isArray(value) && !repeatable.has(flag)) throw new SwivelError('USAGE', `--${flag} is given twice`);
+  }
+  return true;
 }
 
 function readVersion(): string {

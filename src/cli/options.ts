@@ -1,5 +1,6 @@
 import type { Argv } from 'yargs';
 import type { Defaults, Overrides } from '../config/index.ts';
+import { SwivelError } from '../errors.ts';
 import { logFormats, logLevels } from '../observe/index.ts';
 
 /** What the flags of `serve` and `check` give. */
@@ -24,7 +25,7 @@ const environmentNames = {
 /** Declares the flags of `serve` and `check`. */
 export function serveFlags(yargs: Argv): Argv {
   return yargs
-    .option('config', { type: 'string', describe: 'A YAML file; flags and environment win over it' })
+    .option('config', { type: 'string', requiresArg: true, describe: 'A YAML file; flags and environment win over it' })
     .option('certs', { type: 'string', array: true, nargs: 1, describe: 'A directory (or PEM file) of certificates' })
     .option('upstream', {
       type: 'string',
@@ -33,11 +34,29 @@ export function serveFlags(yargs: Argv): Argv {
       describe: 'A plaintext service; several are balanced',
     })
     .option('listen', { type: 'string', array: true, nargs: 1, describe: '[HOST:]PORT to accept TLS on [[::]:8443]' })
-    .option('admin', { type: 'string', describe: '[HOST:]PORT of the admin endpoints, or off [127.0.0.1:9901]' })
-    .option('workers', { type: 'string', describe: 'Processes that serve; this version: 1 or auto' })
-    .option('drain-timeout', { type: 'string', describe: 'How long connections may take to leave [30s]' })
-    .option('log-level', { type: 'string', choices: logLevels, describe: 'How much is logged [info]' })
-    .option('log-format', { type: 'string', choices: logFormats, describe: 'How it is logged [auto]' });
+    .option('admin', {
+      type: 'string',
+      requiresArg: true,
+      describe: '[HOST:]PORT of the admin endpoints, or off [127.0.0.1:9901]',
+    })
+    .option('workers', { type: 'string', requiresArg: true, describe: 'Processes that serve; this version: 1 or auto' })
+    .option('drain-timeout', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'How long connections may take to leave [30s]',
+    })
+    .option('log-level', {
+      type: 'string',
+      requiresArg: true,
+      choices: logLevels,
+      describe: 'How much is logged [info]',
+    })
+    .option('log-format', {
+      type: 'string',
+      requiresArg: true,
+      choices: logFormats,
+      describe: 'How it is logged [auto]',
+    });
 }
 
 /**
@@ -65,8 +84,16 @@ export function readServeFlags(argv: Record<string, unknown>, environment: NodeJ
     logLevel: text('log-level'),
     logFormat: text('log-format'),
   };
+  const variables: Record<string, string> = {};
+  for (const [flag, variable] of Object.entries(environmentNames)) {
+    if (argv[flag] === undefined && environment[variable]) variables[`--${flag}`] = variable;
+  }
   const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
-  return { config: text('config'), overrides: Object.fromEntries(given), defaults: readDefaults(environment) };
+  return {
+    config: text('config'),
+    overrides: { ...Object.fromEntries(given), variables },
+    defaults: readDefaults(environment),
+  };
 }
 
 function splitList(text: string): string[] {
@@ -79,10 +106,12 @@ function readDefaults(environment: NodeJS.ProcessEnv): Defaults {
   return { ...(certs ? { certs: splitList(certs) } : {}), ...(admin ? { admin } : {}) };
 }
 
-/** Where a running Swivel's admin endpoints are, for `status` and `reload`. */
+/** Where a running Swivel's admin endpoints are, for `status` and `reload`. @throws SwivelError USAGE when they are off */
 export function adminUrl(flag: unknown, environment: NodeJS.ProcessEnv): string {
   const fromEnvironment = environment[environmentNames.admin] || environment['SWIVEL_DEFAULT_ADMIN'];
-  const text = typeof flag === 'string' && flag !== '' ? flag : (fromEnvironment ?? '127.0.0.1:9901');
+  const text = typeof flag === 'string' && flag !== '' ? flag : fromEnvironment || '127.0.0.1:9901';
+  if (text === 'off')
+    throw new SwivelError('USAGE', 'the admin endpoints are off', { remedy: 'say where with --admin' });
   if (/^https?:\/\//.test(text)) return text.replace(/\/$/, '');
   const address = /^\d+$/.test(text) ? `127.0.0.1:${text}` : text;
   // An address to listen on that means every one is reached on this machine.

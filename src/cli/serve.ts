@@ -1,14 +1,18 @@
 import { relative } from 'node:path';
 import { demoDirectory, type Running, start } from '../app.ts';
 import { type Config, loadConfig } from '../config/index.ts';
+import { formatAddress } from '../tls/index.ts';
+import type { EarlySignals } from './early-signals.ts';
 import type { ServeFlags } from './options.ts';
 
-/** Serves until a signal ends it. @returns the exit code */
-export async function serve(flags: ServeFlags, version: string): Promise<number> {
+/** Serves until a signal ends it. @param early hands over its signals once they are listened to @returns the exit code */
+export async function serve(flags: ServeFlags, version: string, early: EarlySignals): Promise<number> {
   const config = await loadConfig(flags.config, flags.overrides, flags.defaults);
   const running = await start(config, version);
   printDemo(config, running);
-  return untilStopped(running);
+  const stopped = untilStopped(running);
+  early.handOver();
+  return stopped;
 }
 
 function untilStopped(running: Running): Promise<number> {
@@ -40,7 +44,7 @@ function untilStopped(running: Running): Promise<number> {
     });
     process.on('SIGUSR2', () => {
       logger.level = logger.level === 'debug' ? level : 'debug';
-      logger.info({ event: 'log-level', level: logger.level }, `log level is ${logger.level}`);
+      logger.info({ event: 'log-level', logLevel: logger.level }, `log level is ${logger.level}`);
     });
   });
 }
@@ -51,6 +55,8 @@ function printDemo(config: Config, running: Running): void {
   const port = running.listeners[0]?.port;
   if (directory === null || port === undefined) return;
   const path = relative(process.cwd(), directory);
+  const admin = running.admin ? formatAddress(running.admin) : '';
+  const elsewhere = admin === '127.0.0.1:9901' ? '' : ` --admin ${admin}`;
   const lines = [
     '',
     '  Swivel serves a demo upstream with a development certificate. Try, in another terminal:',
@@ -60,7 +66,7 @@ function printDemo(config: Config, running: Running): void {
     '  and rotate the certificate while you watch (the next request shows the new one):',
     '',
     `    npm run swivel -- dev-cert --out ${path} --name localhost`,
-    '    npm run swivel -- status',
+    ...(running.admin ? [`    npm run swivel -- status${elsewhere}`] : []),
     '',
   ];
   process.stderr.write(`${lines.join('\n')}\n`);

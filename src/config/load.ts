@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type Document, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type Range } from 'yaml';
 import type { z } from 'zod';
 import { type Place, SwivelError, systemCode } from '../errors.ts';
 import { type Config, configSchema, jsonSchema } from './schema.ts';
@@ -15,6 +15,8 @@ export interface Overrides {
   readonly drainTimeout?: string;
   readonly logLevel?: string;
   readonly logFormat?: string;
+  /** Of the flags that were not given but come from the environment: the variable. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** What an image or a package says instead of the built-in defaults; flags, environment and file all win over it. */
@@ -38,7 +40,7 @@ export async function loadConfig(
   defaults: Defaults = {},
 ): Promise<Config> {
   const file = path === undefined ? null : await readDocument(path);
-  const content: unknown = file?.document.toJS() ?? {};
+  const content = file ? contentOf(file) : {};
   if (!isMapping(content)) {
     throw new SwivelError('CONFIG_INVALID', 'the configuration is not a mapping', { place: { file: path ?? '' } });
   }
@@ -68,6 +70,16 @@ async function readDocument(path: string): Promise<SourceFile> {
   return { path, document, lines };
 }
 
+function contentOf({ path, document }: SourceFile): unknown {
+  try {
+    return document.toJS() ?? {};
+  } catch {
+    // What the library says quotes the file, which may hold anything.
+    const message = 'an alias has no anchor, or aliases expand without end';
+    throw new SwivelError('CONFIG_SYNTAX', message, { place: { file: path } });
+  }
+}
+
 /** Puts overrides over the content of the file. @returns with the flag that each top-level setting came from */
 function overlay(content: Record<string, unknown>, overrides: Overrides, defaults: Defaults) {
   const merged: Record<string, unknown> = { ...content };
@@ -80,9 +92,11 @@ function overlay(content: Record<string, unknown>, overrides: Overrides, default
   const set = (flag: string, keys: readonly [string, string?], value: unknown) => {
     if (value === undefined) return;
     const [key, inner] = keys;
-    flags.set(inner === undefined ? key : `${key}.${inner}`, flag);
-    const before = merged[key];
-    merged[key] = inner === undefined ? value : { ...(typeof before === 'object' ? before : {}), [inner]: value };
+    flags.set(inner === undefined ? key : `${key}.${inner}`, overrides.variables?.[flag] ?? flag);
+    const { [key]: before = {} } = merged;
+    if (inner === undefined) merged[key] = value;
+    // What is not a mapping stays, for the schema to refuse.
+    else if (isMapping(before)) merged[key] = { ...before, [inner]: value };
   };
   set(
     '--listen',
@@ -117,17 +131,25 @@ function placeOf(
   if (flag !== undefined) return { file: flag };
   if (!file) return undefined;
   for (let length = keys.length; length >= 0; length -= 1) {
-    const node = file.document.getIn(keys.slice(0, length), true);
-    const range = (node as { range?: [number, number, number] } | undefined)?.range;
+    const range = rangeAt(file.document, keys.slice(0, length));
     if (range) return { file: file.path, line: file.lines.linePos(range[0]).line };
   }
   return { file: file.path };
 }
 
+/** Where a setting stands: its key when it has one, for a value may begin on a later line. */
+function rangeAt(document: Document, keys: readonly PropertyKey[]): Range | null | undefined {
+  const parent = document.getIn(keys.slice(0, -1), true);
+  const pair = isMap(parent) ? parent.items.find(({ key }) => isScalar(key) && key.value === keys.at(-1)) : undefined;
+  const node = pair ? pair.key : document.getIn(keys, true);
+  return isNode(node) ? node.range : null;
+}
+
 type PlaceOf = (keys: PropertyKey[]) => Place | undefined;
 
 function explain(error: z.ZodError, place: PlaceOf): SwivelError {
-  const issue = error.issues[0];
+  // A mistyped key comes first: it is why another one is missing.
+  const issue = error.issues.find(({ code }) => code === 'unrecognized_keys') ?? error.issues[0];
   if (!issue) return new SwivelError('CONFIG_INVALID');
   const setting = issue.path.map(String).join('.');
   if (issue.code === 'unrecognized_keys') {

@@ -6,21 +6,29 @@ import { logFormats, logLevels } from '../observe/index.ts';
 import { parseAddress } from '../tls/index.ts';
 import { durationPattern, parseDuration, parseSize, sizePattern } from './units.ts';
 
+const durationHint = 'must be a duration such as 500ms, 30s, 5m or 1h';
+const sizeHint = 'must be a size such as 64KiB or 1MiB';
+const addressHint = 'must be [HOST:]PORT, such as 8443, 127.0.0.1:8443 or "[::]:8443"';
+
+/** Milliseconds; Node fires a longer timer at once. */
+const longestTimer = 2 ** 31 - 1;
+
 const duration = (fallback: string) =>
   z
-    .string()
-    .regex(durationPattern, 'must be a duration such as 500ms, 30s, 5m or 1h')
+    .string(durationHint)
+    .regex(durationPattern, durationHint)
+    .refine((text) => parseDuration(text) <= longestTimer, 'must not be longer than 596h')
     .default(fallback)
     .transform(parseDuration);
 
 const size = (fallback: string) =>
-  z.string().regex(sizePattern, 'must be a size such as 64KiB or 1MiB').default(fallback).transform(parseSize);
+  z.string(sizeHint).regex(sizePattern, sizeHint).default(fallback).transform(parseSize);
 
 const address = (defaultHost: string) =>
-  z.string().transform((text, context) => {
+  z.string(addressHint).transform((text, context) => {
     const parsed = parseAddress(text, defaultHost);
     if (parsed) return parsed;
-    context.addIssue({ code: 'custom', message: 'must be [HOST:]PORT, such as 8443, 127.0.0.1:8443 or "[::]:8443"' });
+    context.addIssue({ code: 'custom', message: addressHint });
     return z.NEVER;
   });
 
@@ -34,9 +42,8 @@ export const demoTarget = 'builtin:demo';
 const target = z.string().refine((text) => {
   if (text === demoTarget) return true;
   const url = URL.canParse(text) ? new URL(text) : null;
-  return (
-    url?.protocol === 'http:' && url.hostname !== '' && url.pathname === '/' && url.search === '' && url.username === ''
-  );
+  // The origin is all of a URL but credentials, path, query and fragment.
+  return url?.protocol === 'http:' && url.href === `${url.origin}/`;
 }, 'must be a plaintext URL without a path, such as http://127.0.0.1:8080');
 
 const certificate = z
@@ -113,7 +120,7 @@ export const configSchema = z.strictObject({
   admin: z
     .strictObject({
       address: z
-        .union([z.literal('off'), address('127.0.0.1')])
+        .union([z.literal('off'), address('127.0.0.1')], `${addressHint}, or off`)
         .prefault('127.0.0.1:9901')
         .describe('[HOST:]PORT, or off'),
       tokenFile: z
@@ -151,7 +158,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   workers: z
-    .union([z.literal('auto'), z.int().min(1)])
+    .union([z.literal('auto'), z.int().min(1)], 'must be auto or a whole number from 1')
     .default('auto')
     .describe('This version serves with one process: auto and 1 are accepted.'),
 });

@@ -229,6 +229,7 @@ export class FileWatchService {
     this.#looking = true;
     while (this.#lookAgain && !this.#closed && !this.#polling) {
       this.#lookAgain = false;
+      await this.#arming;
       if (await this.#replaced()) this.#arm(true);
     }
     this.#looking = false;

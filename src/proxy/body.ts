@@ -45,7 +45,7 @@ export class RequestBody extends Readable {
 
   override _read(): void {
     if (!this.#started) this.#start();
-    this.#timer ??= setTimeout(() => this.destroy(new ClientStalled()), this.#patience);
+    this.#wait();
     this.#from.resume();
   }
 
@@ -58,8 +58,9 @@ export class RequestBody extends Readable {
 
   #start(): void {
     this.#started = true;
-    if (this.#from.destroyed) {
-      this.destroy(new ClientGone());
+    if (this.#from.readableEnded || this.#from.destroyed) {
+      if (this.#from.readableEnded) this.push(null);
+      else this.destroy(new ClientGone());
       return;
     }
     this.#from.on('data', this.#data);
@@ -74,13 +75,16 @@ export class RequestBody extends Readable {
   }
 
   readonly #data = (chunk: Buffer): void => {
-    if (this.push(chunk)) {
-      this.#timer?.refresh();
-      return;
-    }
     this.#rest();
-    this.#from.pause();
+    if (this.push(chunk)) this.#wait();
+    else this.#from.pause();
   };
+
+  /** Something is wanted of the client. */
+  #wait(): void {
+    if (this.destroyed || this.#from.readableEnded) return;
+    this.#timer ??= setTimeout(() => this.destroy(new ClientStalled()), this.#patience);
+  }
 
   /** Nothing is wanted of the client for now. */
   #rest(): void {

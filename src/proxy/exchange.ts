@@ -201,7 +201,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#status = failure.status;
     this.#body?.destroy();
     this.#finish(failure.code);
-    answer(this.#responder, failure, this.#forward.requestId);
+    // A client that did not send all of its request cannot be understood any more (RFC 9110 §15.5.9).
+    answer(this.#responder, failure, this.#forward.requestId, failure.status === 408);
   }
 
   #drained(): void {

@@ -70,7 +70,10 @@ export class FrontDoor implements ListenerEvents {
     }
     secure.on('error', () => {});
     connection.secure = secure;
-    if (!connection.certificate) this.#connections.tag(connection, tagOf(served));
+    if (!connection.certificate) {
+      const tag = tagOf(served);
+      this.#connections.tag(connection, isForgetful(secure) ? { ...tag, names: this.#servedNames() } : tag);
+    }
     const resumed = secure.isSessionReused() ? 'true' : 'false';
     this.#metrics.handshakes.inc({ result: 'success', resumed });
     this.#metrics.handshakeDuration.observe((performance.now() - connection.acceptedAt) / 1000);
@@ -91,10 +94,22 @@ export class FrontDoor implements ListenerEvents {
     endPolitely(socket, refusalText(400, 'PLAIN_HTTP'));
   };
 
+  #servedNames(): string[] {
+    return [...this.#store.current.served.values()].flatMap(({ identity }) => identity.names);
+  }
+
   /** Stops what runs beside the connections. */
   close(): void {
     this.#http1.close();
   }
+}
+
+/**
+ * A resumed session of TLS 1.2 does not tell for which name it was made, so its client may have been shown any certificate: it is not
+ * sent away for a host of another one (421), which it would come back from by resuming again.
+ */
+function isForgetful(secure: TLSSocket): boolean {
+  return secure.isSessionReused() && !(secure as TLSSocket & { servername?: string | false }).servername;
 }
 
 function tagOf({ identity }: ServedIdentity): CertificateTag {
@@ -103,13 +118,17 @@ function tagOf({ identity }: ServedIdentity): CertificateTag {
 }
 
 function trusting(ranges: readonly string[]): (address: string) => boolean {
-  if (ranges.length === 0) return () => false;
-  const list = new BlockList();
+  // One list for each family: in a common one `::/0` would take in every IPv4 address by its mapped form.
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const range of ranges) {
     const [address = '', bits] = range.split('/');
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
+    const family = familyOf(address);
+    if (bits === undefined) lists[family].addAddress(address, family);
+    else lists[family].addSubnet(address, Number(bits), family);
   }
-  return (address) => list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  return (address) => lists[familyOf(address)].check(address, familyOf(address));
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIPv6(address) ? 'ipv6' : 'ipv4';
 }

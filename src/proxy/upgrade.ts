@@ -178,7 +178,8 @@ class Upgrade {
 }
 
 function fieldsOf(headers: readonly string[]): Record<string, string | string[]> {
-  const fields: Record<string, string | string[]> = {};
+  // Without a prototype: a field may well be called `constructor`.
+  const fields: Record<string, string | string[]> = Object.create(null);
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i]?.toLowerCase() ?? '';
     const value = headers[i + 1] ?? '';

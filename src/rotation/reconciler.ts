@@ -2,7 +2,7 @@ import { type CertificateSource, type ValidatedIdentity, validityOf } from '../c
 import { type Finding, messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
-import { type Decision, decide, type Verdict } from './decide.ts';
+import { type Candidate, type Decision, decide, type Verdict } from './decide.ts';
 import { gather } from './gather.ts';
 import type { Journal, Trigger } from './journal.ts';
 import type { GenerationPublisher } from './publisher.ts';
@@ -152,40 +152,39 @@ export class Reconciler {
     const now = this.#now();
     const { candidates, failures } = gather(this.#readers, this.#owners);
     const served = new Map([...this.#publisher.current.served].map(([id, one]) => [id, one.identity]));
-    const decision = decide(candidates, served, now);
-    const refused = await this.#publish(decision, served, request, now);
-    const verdicts = decision.verdicts.map((verdict) => refuse(verdict, refused, served));
+    const { verdicts, wakeAt } = await this.#publish(candidates, served, request, now);
     const insistent = request.trigger === 'start' || request.trigger === 'api' || request.trigger === 'signal';
     this.#journal.decided(verdicts, failures, insistent);
     this.#journal.published(this.#publisher.current);
-    this.#schedule(decision.wakeAt, now, verdicts, request);
+    this.#schedule(wakeAt, now, verdicts, request);
     return { generation: this.#publisher.current.number, verdicts, failures };
   }
 
-  /** Publishes a decision that changes anything. @returns what the TLS library refused */
+  /**
+   * Decides, and publishes what that changes. What the TLS library refuses counts as broken, and it is decided again: nothing may
+   * be dropped in favour of it.
+   * @returns the decision that holds
+   */
   async #publish(
-    decision: Decision,
+    candidates: ReadonlyMap<string, Candidate>,
     served: ReadonlyMap<string, ValidatedIdentity>,
     request: Request,
     now: number,
-  ): Promise<readonly Finding[]> {
-    if (this.#isPublished(decision.target, served, now)) return [];
+  ): Promise<Decision> {
+    const decision = decide(candidates, served, now);
+    if (this.#isPublished(decision.target, served, now)) return decision;
     const publication = await this.#publisher.prepare(decision.target, now);
-    const refused = new Set(publication.failures.map((failure) => failure.identity));
-    // What was refused keeps what it has. When nothing else is new, this has been tried before.
-    const accepted = decision.target.flatMap((identity) =>
-      refused.has(identity.id) ? (served.get(identity.id) ?? []) : [identity],
-    );
-    if (this.#isPublished(accepted, served, now)) {
+    const usable = refuse(candidates, publication.failures);
+    if (usable) {
       publication.abort();
-      return publication.failures;
+      return this.#publish(usable, served, request, now);
     }
     const drained = await publication.commit();
     this.#publishedAt = now;
     const durationMs = Math.round((performance.now() - request.since) * 10) / 10;
     for (const verdict of decision.verdicts) {
       if (verdict.result !== 'applied' && verdict.result !== 'dropped') continue;
-      if (request.trigger === 'start' || refused.has(verdict.id)) continue;
+      if (request.trigger === 'start') continue;
       const from = served.get(verdict.id);
       const rotation = {
         at: new Date(now).toISOString(),
@@ -198,7 +197,7 @@ export class Reconciler {
       };
       this.#journal.rotated(rotation, verdict.served);
     }
-    return publication.failures;
+    return decision;
   }
 
   #isPublished(target: readonly ValidatedIdentity[], served: ReadonlyMap<string, ValidatedIdentity>, now: number) {
@@ -235,14 +234,18 @@ export class Reconciler {
   }
 }
 
-/** The verdict on an identity whose context could not be built: what was served stays. */
+/** The candidates without those that the TLS library refused; null when it refused none of them. */
 function refuse(
-  verdict: Verdict,
-  refused: readonly Finding[],
-  served: ReadonlyMap<string, ValidatedIdentity>,
-): Verdict {
-  const error = refused.find((one) => one.identity === verdict.id);
-  if (!error) return verdict;
-  const kept = served.get(verdict.id) ?? null;
-  return { ...verdict, result: 'rejected', state: 'rejected', served: kept, diskMatchesServed: false, error };
+  candidates: ReadonlyMap<string, Candidate>,
+  failures: readonly Finding[],
+): ReadonlyMap<string, Candidate> | null {
+  const usable = new Map(candidates);
+  let refused = false;
+  for (const failure of failures) {
+    const candidate = candidates.get(failure.identity ?? '');
+    if (!candidate?.identity) continue;
+    usable.set(candidate.id, { ...candidate, identity: null, findings: [...candidate.findings, failure] });
+    refused = true;
+  }
+  return refused ? usable : null;
 }

@@ -39,6 +39,8 @@ export class TlsListener {
   readonly #events: ListenerEvents;
   readonly #server: Server;
   readonly #chosen = new WeakMap<TLSSocket, ServedIdentity>();
+  /** The default when a connection was accepted: that is what the TLS layer shows when no name is asked for. */
+  readonly #defaults = new WeakMap<Socket, ServedIdentity>();
   readonly #unsubscribe: () => void;
   #address: ListenAddress;
 
@@ -63,7 +65,10 @@ export class TlsListener {
       },
     } as TlsOptions);
     // First: the socket has to be known before the TLS layer wraps it.
-    this.#server.prependListener('connection', events.accepted);
+    this.#server.prependListener('connection', (socket) => {
+      if (store.current.fallback) this.#defaults.set(socket, store.current.fallback);
+      events.accepted(socket);
+    });
     this.#server.on('secureConnection', (secure) => this.#secured(secure));
     this.#server.on('tlsClientError', (error, secure) => this.#failed(error, secure));
     // The callback for server names runs neither without a name nor for resumed sessions: those get the server's own context.
@@ -118,26 +123,19 @@ export class TlsListener {
 
   #secured(secure: TLSSocket): void {
     const raw = rawOf(secure);
-    const served = this.#chosen.get(secure) ?? this.#presented(secure);
-    if (!raw || !served) {
+    const served = raw && this.#presented(raw, secure);
+    if (!served) {
       secure.destroy();
       return;
     }
     this.#events.secured(raw, secure, served);
   }
 
-  /** What a client without SNI, or with a resumed session, was given. */
-  #presented(secure: TLSSocket): ServedIdentity | undefined {
+  #presented(raw: Socket, secure: TLSSocket): ServedIdentity | undefined {
+    const shown = this.#chosen.get(secure) ?? (secure.isSessionReused() ? undefined : this.#defaults.get(raw));
+    if (shown) return shown;
     const name = (secure as TLSSocket & { servername?: string | false }).servername;
-    const current = this.#store.resolve(name) ?? this.#store.current.fallback ?? undefined;
-    if (secure.isSessionReused() || !current) return current;
-    // The default context may have changed during the handshake: ask the socket itself.
-    const shown = secure.getX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase();
-    if (shown === undefined || shown === current.identity.leaf.fingerprint256) return current;
-    for (const served of this.#store.current.served.values()) {
-      if (served.identity.leaf.fingerprint256 === shown) return served;
-    }
-    return { ...current, identity: { ...current.identity, fingerprint: `retired:${shown}` } };
+    return this.#store.resolve(name) ?? this.#store.current.fallback ?? undefined;
   }
 
   #failed(error: Error, secure: TLSSocket): void {

@@ -180,9 +180,10 @@ function fieldsOf(lines: readonly string[]): string[] {
 export async function connectRaw(
   t: Pick<TestContext, 'after'>,
   door: { readonly port: number; readonly ca: string },
-  servername = 'app.test',
+  options: { readonly servername?: string; readonly host?: string } = {},
 ): Promise<RawClient> {
-  const socket = connect({ host: '127.0.0.1', port: door.port, ca: door.ca, servername, ALPNProtocols: ['http/1.1'] });
+  const { servername = 'app.test', host = '127.0.0.1' } = options;
+  const socket = connect({ host, port: door.port, ca: door.ca, servername, ALPNProtocols: ['http/1.1'] });
   await once(socket, 'secureConnect');
   t.after(() => socket.destroy());
   return new RawClient(socket);

@@ -25,6 +25,8 @@ export interface FrontDoorSetup {
   readonly proxy?: Partial<FrontDoorOptions>;
   readonly timeouts?: Partial<UpstreamOptions>;
   readonly drain?: Partial<DrainOptions>;
+  /** The address to listen on; 127.0.0.1 when left out. */
+  readonly host?: string;
 }
 
 export interface TestFrontDoor {
@@ -101,7 +103,7 @@ export async function startFrontDoor(t: Pick<TestContext, 'after'>, setup: Front
   };
   const door = new FrontDoor(store, connections, upstreams, options, metrics, logger);
   const tls = { minVersion: 'TLSv1.2', handshakeTimeout: 5000, sessionTimeout: 300_000, ...setup.tls } as const;
-  const listener = new TlsListener({ host: '127.0.0.1', port: 0 }, store, tls, door);
+  const listener = new TlsListener({ host: setup.host ?? '127.0.0.1', port: 0 }, store, tls, door);
   await listener.open();
 
   let closing: Promise<void> | undefined;

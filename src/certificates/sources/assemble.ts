@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { posix } from 'node:path';
 import { type Finding, finding } from '../../errors.ts';
 import type { FileContent, FileFault, Snapshot } from '../../files/index.ts';
-import { isCertificateLabel, isKeyLabel, parsePem } from '../pem.ts';
+import { isCertificateLabel, isKeyLabel, parsePem, withoutKeys } from '../pem.ts';
 import { Secret } from '../secret.ts';
 import type { IdentityMaterial } from '../types.ts';
 
@@ -126,7 +126,7 @@ class Assembly implements Assembled {
       id,
       source: this.#source,
       files: { certificate: (contents[0] as FileContent).path, key: keyContent.path },
-      certificatePem: contents.map((content) => (content as FileContent).bytes.toString('latin1')).join('\n'),
+      certificatePem: contents.map((content) => certificatesOf(content as FileContent)).join('\n'),
       keyPem: new Secret(keyContent.bytes.toString('latin1')),
       ...(secret ? { passphrase: passphraseOf(secret) } : {}),
     });
@@ -161,6 +161,11 @@ class Assembly implements Assembled {
     const file = this.#snapshot.files.get(name)?.path ?? this.#snapshot.faults.get(name)?.path ?? name;
     this.findings.push(finding(code, 'error', { file, identity }));
   }
+}
+
+/** The text of a certificate file, without a key that it may hold too. */
+export function certificatesOf(content: FileContent): string {
+  return withoutKeys(content.bytes.toString('latin1'));
 }
 
 /** The first line of a passphrase file: editors and `echo` end it with a line feed that is not part of it. */

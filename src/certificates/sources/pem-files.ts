@@ -1,9 +1,9 @@
 import { basename, dirname, extname, resolve } from 'node:path';
-import { type Finding, finding } from '../../errors.ts';
+import { type ErrorCode, type Finding, finding } from '../../errors.ts';
 import { type FileContent, ThreadedReader, type WatchTarget } from '../../files/index.ts';
 import { Secret } from '../secret.ts';
 import type { CertificateSource, SourceMaterial } from '../types.ts';
-import { passphraseOf } from './assemble.ts';
+import { certificatesOf, passphraseOf } from './assemble.ts';
 
 export interface PemFilesOptions {
   readonly cert: string;
@@ -45,15 +45,15 @@ export class PemFilesSource implements CertificateSource {
       for (const target of snapshot.watch) {
         if (!watch.some((known) => known.directory === target.directory)) watch.push({ ...target, recursive: false });
       }
-      for (const fault of snapshot.faults.values()) {
-        findings.push(finding(fault.code, 'error', { message: fault.message, file: path, identity: id }));
-      }
-      const [content] = snapshot.files.values();
+      // A directory gives what is below it: none of that was named.
+      const content = [...snapshot.files.values()].find((file) => file.path === path);
+      const fault = [...snapshot.faults.values()].find((one) => one.path === path);
+      const found = (code: ErrorCode, message: string) =>
+        findings.push(finding(code, 'error', { message, file: path, identity: id }));
       if (content) contents.set(path, content);
-      else if (snapshot.faults.size === 0) {
-        const message = `${path} does not exist`;
-        findings.push(finding('SOURCE_MISSING', 'error', { message, file: path, identity: id }));
-      }
+      else if (fault) found(fault.code, fault.message);
+      else if (snapshot.exists) found('FILE_NOT_REGULAR', `${path} is a directory`);
+      else found('SOURCE_MISSING', `${path} does not exist`);
     }
     const cert = contents.get(this.#paths.cert);
     const key = contents.get(this.#paths.key);
@@ -63,7 +63,7 @@ export class PemFilesSource implements CertificateSource {
       id,
       source: this.id,
       files: { certificate: cert.path, key: key.path },
-      certificatePem: cert.bytes.toString('latin1'),
+      certificatePem: certificatesOf(cert),
       keyPem: new Secret(key.bytes.toString('latin1')),
       ...(passphrase ? { passphrase: passphraseOf(passphrase) } : {}),
       ...(this.#names === undefined ? {} : { names: this.#names }),

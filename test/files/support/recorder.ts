@@ -28,7 +28,12 @@ export class Recorder {
 
   /** Resolves when something was heard, now or earlier, at least so many times. */
   async until(kind: Kind, about: string, times = 1): Promise<void> {
-    while (this.count(kind, about) < times) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    while (this.count(kind, about) < times) await this.next();
+  }
+
+  /** Resolves when the next thing is heard, whatever it is. */
+  next(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.add(resolve));
   }
 
   count(kind: Kind, about: string): number {

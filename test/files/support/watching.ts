@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { realpath } from 'node:fs/promises';
+import { realpath, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { FileWatchService, type WatchOptions } from '../../../src/files/index.ts';
 import { createLogger } from '../../../src/observe/index.ts';
 import { temporaryDirectory } from '../../support/files.ts';
+import type { Recorder } from './recorder.ts';
 
 /** So long that within a test it never comes. */
 export const never = 3_600_000;
@@ -35,4 +37,21 @@ export function inotifyWatches(): number {
     }
   }
   return count;
+}
+
+let files = 0;
+
+/**
+ * Writes a file into a directory and waits until that is heard of. What is written while the watch is armed anew goes unheard by
+ * itself (the look at everything that follows is for that), so then another file is written.
+ * @returns its path
+ */
+export async function writeUntilHeard(recorder: Recorder, directory: string): Promise<string> {
+  for (;;) {
+    const path = join(directory, `heard-${files++}.crt`);
+    const armed = recorder.count('rescan', 'armed');
+    await writeFile(path, '');
+    while (recorder.count('created', path) === 0 && recorder.count('rescan', 'armed') === armed) await recorder.next();
+    if (recorder.count('created', path) > 0) return path;
+  }
 }

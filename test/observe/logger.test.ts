@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { createLogger, type LogLevel, logLevels } from '../../src/observe/index.ts';
+
+function record(level: LogLevel) {
+  const lines: string[] = [];
+  const logger = createLogger({ level, format: 'json' }, { write: (line) => void lines.push(line) });
+  return { logger, lines, parsed: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
+}
+
+test('a line is one JSON object with time, level by name, fields and message', () => {
+  const { logger, lines, parsed } = record('info');
+  logger.info({ event: 'rotation', certificate: 'a\nb' }, 'two\nlines');
+  assert.match(lines[0] ?? '', /^[^\n]*\n$/);
+  const [{ time, ...rest } = {}] = parsed();
+  assert.deepEqual(rest, { level: 'info', event: 'rotation', certificate: 'a\nb', msg: 'two\nlines' });
+  assert.match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+});
+
+test('a level lets through itself and what is worse; silent lets nothing', () => {
+  const named = logLevels.filter((level) => level !== 'silent');
+  for (const level of logLevels) {
+    const { logger, parsed } = record(level);
+    for (const each of named) logger[each]('hello');
+    const expected = level === 'silent' ? [] : named.slice(named.indexOf(level));
+    assert.deepEqual(
+      parsed().map((line) => line['level']),
+      expected,
+      level,
+    );
+  }
+});
+
+test('a key or a passphrase that is handed to the logger by mistake does not come out', () => {
+  const { logger, lines } = record('trace');
+  const secret = 'hunter2';
+  for (const name of ['key', 'keyPem', 'passphrase', 'ticketKeys']) logger.info({ [name]: secret, kept: 'yes' }, 'top');
+  for (const name of ['key', 'keyPem', 'passphrase']) logger.error({ identity: { [name]: secret, kept: 'yes' } }, 'in');
+  logger.child({ passphrase: secret, kept: 'yes' }).info('child');
+  assert.equal(lines.length, 8);
+  for (const line of lines) {
+    assert.doesNotMatch(line, /hunter2/);
+    assert.match(line, /\[secret\].*"kept":"yes"/);
+  }
+});
+
+test('JSON where there is no terminal, a readable form on demand', () => {
+  const index = JSON.stringify(new URL('../../src/observe/index.ts', import.meta.url).href);
+  const print = (format: string) => {
+    const code = `const { createLogger } = await import(${index});
+      createLogger({ level: 'info', format: '${format}' }).info({ event: 'x', passphrase: 'hunter2' }, 'hello');`;
+    const args = ['--input-type=module', '--eval', code];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 });
+    assert.equal(stderr, '');
+    assert.doesNotMatch(stdout, /hunter2/);
+    return stdout;
+  };
+  for (const format of ['auto', 'json']) {
+    const { msg, event } = JSON.parse(print(format)) as Record<string, unknown>;
+    assert.deepEqual([msg, event], ['hello', 'x']);
+  }
+  const pretty = print('pretty');
+  assert.match(pretty, /INFO.*hello/);
+  assert.throws(() => JSON.parse(pretty));
+});

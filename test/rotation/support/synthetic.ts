@@ -1,0 +1,47 @@
+import type { ValidatedIdentity } from '../../../src/certificates/index.ts';
+import { finding } from '../../../src/errors.ts';
+import type { Candidate } from '../../../src/rotation/index.ts';
+
+/** The moment at which synthetic identities are judged. */
+export const now = Date.parse('2030-01-01');
+
+export interface Facts {
+  readonly id: string;
+  readonly names?: readonly string[];
+  readonly source?: string;
+  /** Tells two certificates apart. */
+  readonly version?: number;
+  readonly notBefore?: number;
+  readonly notAfter?: number;
+}
+
+/** An identity with no more than what is decided by. */
+export function synthetic({ id, names = [`${id}.test`], source = 's', version = 0, ...dates }: Facts) {
+  return {
+    id,
+    source,
+    names,
+    files: { certificate: `${id}.crt`, key: `${id}.key` },
+    fingerprint: `${id}-${version}`,
+    leaf: { fingerprint256: `leaf-${id}-${version}`, notBefore: now - 1000, notAfter: now + 1000, ...dates },
+  } as unknown as ValidatedIdentity;
+}
+
+/** What is on disk: an identity that can be served. */
+export function good(identity: ValidatedIdentity): Candidate {
+  return { id: identity.id, source: identity.source, identity, findings: [] };
+}
+
+/** What is on disk: something that cannot be served. */
+export function broken(id: string, source = 's'): Candidate {
+  return {
+    id,
+    source,
+    identity: null,
+    findings: [finding('KEY_MISMATCH', 'error', { identity: id, file: `${id}.key` })],
+  };
+}
+
+export function byId<T extends { readonly id: string }>(...items: readonly T[]): Map<string, T> {
+  return new Map(items.map((item) => [item.id, item]));
+}
