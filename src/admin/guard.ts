@@ -9,8 +9,9 @@ import { isIP } from 'node:net';
 export function mayChange(request: IncomingMessage, token: string | null): boolean {
   const bearer = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
   const known = token !== null && bearer !== undefined && sameText(bearer, token);
-  if (!known && !isLoopback(request.socket.remoteAddress ?? '')) return false;
-  return isLocalName(request.headers.host ?? '') && request.headers.origin === undefined;
+  if (request.headers.origin !== undefined) return false;
+  // A page does not know the token, so under it any name will do: other machines use that of a service.
+  return known || (isLoopback(request.socket.remoteAddress ?? '') && isLocalName(request.headers.host ?? ''));
 }
 
 function isLoopback(address: string): boolean {

@@ -57,6 +57,12 @@ test('a local name or an address in Host may, any other name is one that a web p
   }
 });
 
+test('with the token, a request may come under the name of a service', () => {
+  const bearing = { from: '10.0.0.7', host: 'swivel.edge.svc:9901', authorization: `Bearer ${token}` };
+  assert.equal(mayChange(asked(bearing), token), true);
+  assert.equal(mayChange(asked({ ...bearing, origin: 'https://evil.test' }), token), false);
+});
+
 test('nothing that a page sent may, not even a local one', () => {
   for (const origin of ['https://evil.test', 'http://localhost:9901', 'http://127.0.0.1:9901', 'null', '']) {
     assert.equal(mayChange(asked({ origin }), null), false, origin);
