@@ -21,6 +21,15 @@ const duration = (fallback: string) =>
     .default(fallback)
     .transform(parseDuration);
 
+/** A time between two looks: never none at all, which would be an endless loop. */
+const interval = (fallback: string) =>
+  z
+    .string(durationHint)
+    .regex(durationPattern, durationHint)
+    .refine((text) => parseDuration(text) >= 10 && parseDuration(text) <= longestTimer, 'must be between 10ms and 596h')
+    .default(fallback)
+    .transform(parseDuration);
+
 const size = (fallback: string) =>
   z.string(sizeHint).regex(sizePattern, sizeHint).default(fallback).transform(parseSize);
 
@@ -113,8 +122,8 @@ export const configSchema = z.strictObject({
   watch: z
     .strictObject({
       mode: z.enum(watchModes).default('auto'),
-      resync: duration('30s').describe('How often everything is read again, whatever events came.'),
-      pollInterval: duration('2s').describe('How often everything is read again where events are not to be had.'),
+      resync: interval('30s').describe('How often everything is read again, whatever events came.'),
+      pollInterval: interval('2s').describe('How often everything is read again where events are not to be had.'),
     })
     .prefault({}),
   admin: z

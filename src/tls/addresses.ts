@@ -12,7 +12,7 @@ export interface ListenAddress {
  * @returns null when it is none
  */
 export function parseAddress(text: string, defaultHost: string): ListenAddress | null {
-  const match = /^(?:(?:\[([^\]]+)\]|([^:[\]]+)):)?(\d{1,5})$/.exec(text);
+  const match = /^(?:(?:\[([^\]]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/.exec(text);
   if (!match) return null;
   const port = Number(match[3]);
   if (port > 65535 || (match[1] !== undefined && !isIPv6(match[1]))) return null;

@@ -105,7 +105,9 @@ test('a wrong value in the file is told with its line', async (t) => {
   const wrong: [string, number, RegExp][] = [
     ['drain:\n  timeout: 30\n', 2, /^drain\.timeout: must be a duration/],
     ['drain:\n  spread: 1s\n  timeout: soon\n', 3, /^drain\.timeout: must be a duration/],
-    ['watch: { resync: 597h }', 1, /^watch\.resync: must not be longer than 596h/],
+    ['watch: { resync: 597h }', 1, /^watch\.resync: must be between 10ms and 596h/],
+    ['watch: { pollInterval: 0s }', 1, /^watch\.pollInterval: must be between 10ms and 596h/],
+    ['drain: { timeout: 597h }', 1, /^drain\.timeout: must not be longer than 596h/],
     ['\nproxy: { maxHeaderSize: 64kb }', 2, /^proxy\.maxHeaderSize: must be a size/],
     ['watch:\n  mode: never\n', 2, /^watch\.mode: .*"auto"/],
     ['tls:\n  minVersion: TLSv1.1\n', 2, /^tls\.minVersion: .*"TLSv1\.2"/],
