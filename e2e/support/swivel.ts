@@ -223,7 +223,13 @@ async function stopWithin(swivel: SwivelProcess, ms: number): Promise<Ended> {
   }
 }
 
-/** Runs a command of Swivel to its end. */
-export function runSwivel(args: readonly string[], options: SpawnOptions = {}): Promise<Ended> {
-  return new SwivelProcess(args, options).ended();
+/** Runs a command of Swivel to its end; one that goes on and on is killed. */
+export async function runSwivel(args: readonly string[], options: SpawnOptions = {}): Promise<Ended> {
+  const swivel = new SwivelProcess(args, options);
+  const end = setTimeout(() => swivel.kill('SIGKILL'), 20_000);
+  try {
+    return await swivel.ended();
+  } finally {
+    clearTimeout(end);
+  }
 }

@@ -175,6 +175,35 @@ describe('a file that may be unfinished', () => {
   });
 });
 
+describe('a PEM file that takes the place of another one', () => {
+  const block = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
+
+  test('is read once when it is as whole as that one was, also when it was renamed as soon as it was written', async (t) => {
+    const root = await place(t);
+    const reader = new SnapshotReader();
+    replace(root, 'a.crt', block('old'));
+    await read(root, reader);
+    writeFileSync(join(root, '.a.crt'), block('new'));
+    renameSync(join(root, '.a.crt'), join(root, 'a.crt'));
+    const opened = beforeEach(t, 'open', () => {});
+    assert.deepEqual(textsOf(await read(root, reader)), { 'a.crt': block('new') });
+    assert.equal(opened.get('a.crt'), 1);
+  });
+
+  test('is doubted when it was written over in place: its end may be that of the old one', async (t) => {
+    const root = await place(t);
+    const path = join(root, 'a.crt');
+    const reader = new SnapshotReader();
+    replace(root, 'a.crt', block('old leaf') + block('old issuer'));
+    await read(root, reader);
+    writeFileSync(path, block('new leaf'), { flag: 'r+' });
+    beforeEach(t, 'open', (_name, times) => {
+      if (times === 2) writeFileSync(path, block('new leaf') + block('new issuer'), { flag: 'r+' });
+    });
+    assert.deepEqual(textsOf(await read(root, reader)), { 'a.crt': block('new leaf') + block('new issuer') });
+  });
+});
+
 describe('a Kubernetes volume is read through one target of `..data`', () => {
   test('also when it is swapped between the reading of two files', async (t) => {
     const root = await place(t);

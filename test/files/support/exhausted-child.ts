@@ -12,7 +12,9 @@ const [directory = '', mode = 'auto', growing] = process.argv.slice(2);
 const told: string[] = [];
 const recorder = new Recorder();
 const logger = createLogger({ level: 'silent', format: 'json' });
-const service = new FileWatchService({ mode: mode as WatchMode, resync: 20, pollInterval: 10 }, logger, (reason) =>
+// Where polling is to take over, nothing but polling looks again.
+const resync = mode === 'auto' ? 3_600_000 : 20;
+const service = new FileWatchService({ mode: mode as WatchMode, resync, pollInterval: 10 }, logger, (reason) =>
   told.push(reason),
 );
 // Nothing else keeps this process: the watch and its timers do not.
