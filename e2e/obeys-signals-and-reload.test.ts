@@ -111,6 +111,7 @@ test('signals that come before it listens do not end it, and SIGHUP is obeyed', 
   const config = await writeConfig(t, { certificates: [{ path: directory, development: ['localhost'] }] });
   const flags = ['--config', config, '--upstream', upstream, '--listen', '127.0.0.1:0', '--admin', 'off'];
   const swivel = new SwivelProcess(['serve', ...flags, '--log-format', 'json']);
+  t.after(() => swivel.kill('SIGKILL'));
   await swivel.line(({ event }) => event === 'development-certificate');
   swivel.kill('SIGHUP');
   swivel.kill('SIGUSR2');
@@ -124,6 +125,7 @@ test('SIGTERM before it listens ends it', bounded, async (t) => {
   const config = await writeConfig(t, { certificates: [{ path: directory, development: ['localhost'] }] });
   const flags = ['--config', config, '--upstream', upstream, '--listen', '127.0.0.1:0', '--admin', 'off'];
   const swivel = new SwivelProcess(['serve', ...flags, '--log-format', 'json']);
+  t.after(() => swivel.kill('SIGKILL'));
   await swivel.line(({ event }) => event === 'development-certificate');
   assert.equal((await swivel.stop()).code, 0);
 });

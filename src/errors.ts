@@ -219,7 +219,7 @@ export const catalogue = {
   },
   CONTEXT_FAILED: {
     summary: 'the TLS library refuses the certificate and key',
-    remedy: 'issue them again with a common key type',
+    remedy: 'issue the whole chain again with RSA of 2048 bits or more, ECDSA P-256 or Ed25519',
     exit: 3,
   },
   MOUNT_SINGLE_FILE: {

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
 import { type ErrorCode, type Finding, finding, type Severity } from '../errors.ts';
 import { buildChain, type Chain } from './chain.ts';
 import { isServableName, namesOf, normalizeName } from './names.ts';
@@ -34,6 +34,15 @@ export function validate(material: IdentityMaterial): Validation {
     const message =
       certificate === keyFile ? undefined : `the private key in ${keyFile} does not belong to ${certificate}`;
     found('KEY_MISMATCH', 'error', keyFile, message);
+    return { identity: null, findings };
+  }
+  if (!signsFor(key, chain.leaf.publicKey)) {
+    found(
+      'KEY_UNPARSABLE',
+      'error',
+      material.files.key,
+      `the private key in ${material.files.key} is damaged: it signs nothing valid`,
+    );
     return { identity: null, findings };
   }
   const file = material.files.certificate;
@@ -103,6 +112,20 @@ function readKey(material: IdentityMaterial, found: Report): KeyObject | null {
     // The cause is not handed on: it may quote what was read.
     found(encrypted ? 'KEY_PASSPHRASE_WRONG' : 'KEY_UNPARSABLE', 'error', file);
     return null;
+  }
+}
+
+/**
+ * Whether a signature of the key holds. A private key carries its public one along, and it is that which `checkPrivateKey`
+ * compares: half a new key written over an old one passes there, and fails every handshake.
+ */
+function signsFor(key: KeyObject, publicKey: KeyObject): boolean {
+  const digest = key.asymmetricKeyType?.startsWith('ed') ? null : 'sha256';
+  const text = Buffer.from('proof of possession');
+  try {
+    return verify(digest, text, publicKey, sign(digest, text, key));
+  } catch {
+    return false;
   }
 }
 

@@ -73,6 +73,7 @@ export class FileWatchService {
   #timer: NodeJS.Timeout | null = null;
   #polling: boolean;
   #closed = false;
+  #ended: Promise<void> | null = null;
 
   /** @param onDegraded called once when events are not to be had and polling takes over */
   constructor(options: WatchOptions, logger: Logger, onDegraded: (reason: string) => void = () => {}) {
@@ -108,7 +109,12 @@ export class FileWatchService {
   }
 
   /** Ends all watching. Idempotent. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  async #end(): Promise<void> {
     this.#closed = true;
     this.#subscribers.clear();
     if (this.#timer) clearTimeout(this.#timer);

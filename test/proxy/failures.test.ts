@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { startDeafServer } from '../support/deaf-server.ts';
 import { connectRaw, valuesOfField } from '../support/raw-client.ts';
-import { bounded, eventually, metricOf, startFrontDoor, valuesOf } from '../support/swivel.ts';
+import { atOnce, bounded, eventually, metricOf, startFrontDoor, valuesOf } from '../support/swivel.ts';
 import { response, type Script, startUpstream, unusedPort } from '../support/upstream.ts';
 
 const get = (path = '/') => `GET ${path} HTTP/1.1\r\nHost: app.test\r\n\r\n`;
@@ -14,7 +14,7 @@ async function setUp(t: TestContext, script: Script, options: Parameters<typeof 
   return { upstream, door, client: await connectRaw(t, door) };
 }
 
-describe('targets that cannot be reached', () => {
+describe('targets that cannot be reached', atOnce, () => {
   test('the only one: 502 with the code, and the connection stays', bounded, async (t) => {
     const port = await unusedPort();
     const door = await startFrontDoor(t, { upstream: `http://127.0.0.1:${port}` });
@@ -90,7 +90,7 @@ describe('targets that cannot be reached', () => {
   });
 });
 
-describe('upstreams that misbehave before the answer', () => {
+describe('upstreams that misbehave before the answer', atOnce, () => {
   test('no answer in time: 504, and the request is given up', bounded, async (t) => {
     const { client, upstream, door } = await setUp(t, () => undefined, { timeouts: { responseTimeout: 100 } });
     const answer = await client.request(get());
@@ -174,7 +174,7 @@ describe('a kept-alive connection that closes as the request is sent (RFC 9110 Â
   }
 });
 
-describe('answers that are cut', () => {
+describe('answers that are cut', atOnce, () => {
   for (const [name, head] of Object.entries({
     'of known length': 'Content-Length: 100\r\n\r\npart',
     'in chunks': 'Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n',
@@ -219,7 +219,7 @@ describe('answers that are cut', () => {
   });
 });
 
-describe('clients that leave', () => {
+describe('clients that leave', atOnce, () => {
   test('before the answer: the request is given up, and counted as 499', bounded, async (t) => {
     const { client, upstream, door } = await setUp(t, () => undefined);
     client.send(get());

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { connectRaw, valuesOfField } from '../support/raw-client.ts';
-import { bounded, eventually, metricOf, startFrontDoor, valuesOf } from '../support/swivel.ts';
+import { atOnce, bounded, eventually, metricOf, startFrontDoor, valuesOf } from '../support/swivel.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const host = 'Host: app.test\r\n';
@@ -204,7 +204,7 @@ describe('requests that are understood', () => {
   });
 });
 
-describe('slow and large heads', () => {
+describe('slow and large heads', atOnce, () => {
   test('a head that takes too long is refused with 408', bounded, async (t) => {
     const door = await startFrontDoor(t, { upstream: [], proxy: { headersTimeout: 100 } });
     const client = await connectRaw(t, door);

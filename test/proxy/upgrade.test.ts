@@ -6,7 +6,15 @@ import { connect } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import { startDeafServer } from '../support/deaf-server.ts';
 import { connectRaw, RawClient, valuesOfField } from '../support/raw-client.ts';
-import { bounded, eventually, metricOf, startFrontDoor, type TestFrontDoor, valuesOf } from '../support/swivel.ts';
+import {
+  atOnce,
+  bounded,
+  eventually,
+  metricOf,
+  startFrontDoor,
+  type TestFrontDoor,
+  valuesOf,
+} from '../support/swivel.ts';
 import { response, type Script, startUpstream, unusedPort } from '../support/upstream.ts';
 
 const upgrade = (path = '/socket', fields = '') =>
@@ -249,7 +257,7 @@ describe('an upstream that does not switch', () => {
   });
 });
 
-describe('an upstream that fails', () => {
+describe('an upstream that fails', atOnce, () => {
   const failures: Record<string, [Script, status: number, code: string]> = {
     'closes without an answer': [({ connection }) => connection.socket.destroy(), 502, 'UPSTREAM_CLOSED'],
     resets: [({ connection }) => connection.socket.resetAndDestroy(), 502, 'UPSTREAM_CLOSED'],
@@ -290,7 +298,7 @@ describe('an upstream that fails', () => {
   });
 });
 
-describe('sides that leave', () => {
+describe('sides that leave', atOnce, () => {
   test('the client, before the answer: the request is given up, and counted as 499', bounded, async (t) => {
     for (const leave of [(client: RawClient) => client.destroy(), (client: RawClient) => client.socket.end()]) {
       const { client, upstream, door } = await setUp(t, () => undefined);

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { Secret, type ValidatedIdentity, validate } from '../../src/certificates/index.ts';
 import { type Connection, ConnectionRegistry, type DrainOptions } from '../../src/connections/index.ts';
 import { createLogger, createMetrics, type Metrics } from '../../src/observe/index.ts';
@@ -11,6 +11,9 @@ import { type Authority, createAuthority, type Leaf } from './pki.ts';
 
 /** Longer than any test takes: a test that waits for an event that never comes fails instead of hanging. */
 export const bounded = { timeout: 20_000 };
+
+/** For suites whose tests mostly wait for a timeout. */
+export const atOnce = { concurrency: true };
 
 /** Parts of the program that answer for themselves here; what is left out has a value that suits most tests. */
 export interface FrontDoorSetup {
@@ -134,12 +137,13 @@ function toIdentity([id, leaf]: [string, Leaf]): ValidatedIdentity {
   return identity;
 }
 
-/** Resolves when something has come true, looked at once in each turn of the event loop. */
+/** Resolves when something has come true: looked at in each turn of the event loop at first, later now and then. */
 export async function eventually(isTrue: () => boolean | Promise<boolean>): Promise<void> {
   const tooLong = AbortSignal.timeout(bounded.timeout / 2);
-  while (!(await isTrue())) {
+  for (let turns = 0; !(await isTrue()); turns++) {
     tooLong.throwIfAborted();
-    await nextTurn();
+    if (turns < 10_000) await nextTurn();
+    else await delay(5);
   }
 }
 

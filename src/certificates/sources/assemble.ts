@@ -65,7 +65,9 @@ class Assembly implements Assembled {
       const parts = names.has(certbot.full)
         ? [certbot.full]
         : [certbot.leaf, certbot.chain].filter((n) => names.has(n));
-      this.#identity(parts.map(below), below(certbot.key), this.#passphrase(names, below, ['fullchain', 'privkey']));
+      // Of one id, whichever parts there are: certbot takes a link away before it puts the next one there.
+      const passphrase = this.#passphrase(names, below, ['fullchain', 'privkey']);
+      this.#identity(below('fullchain'), parts.map(below), below(certbot.key), passphrase);
     }
     const rest = [...names].filter((name) => !used.has(name));
     for (const name of rest) {
@@ -88,7 +90,7 @@ class Assembly implements Assembled {
       this.#finding('CERT_MISSING', below(stem), below(key));
       return;
     }
-    this.#identity([below(certificate)], below(key), this.#passphrase(names, below, [stem]));
+    this.#identity(below(stem), [below(certificate)], below(key), this.#passphrase(names, below, [stem]));
   }
 
   /** A certificate file without a key file: both in one (HAProxy), or an authority's certificate, or a mistake. */
@@ -97,12 +99,12 @@ class Assembly implements Assembled {
     if (name === 'ca.crt') return;
     const content = this.#snapshot.files.get(below(name));
     if (!content) {
-      this.#identity([below(name)], below(name), undefined);
+      this.#identity(below(stem), [below(name)], below(name), undefined);
       return;
     }
     const { blocks, unfinished } = parsePem(content.bytes.toString('latin1'));
     if (blocks.some((block) => isKeyLabel(block.label)) || unfinished.some(isKeyLabel)) {
-      this.#identity([below(name)], below(name), this.#passphrase(names, below, [stem]));
+      this.#identity(below(stem), [below(name)], below(name), this.#passphrase(names, below, [stem]));
       return;
     }
     const first = blocks.find((block) => isCertificateLabel(block.label));
@@ -115,9 +117,7 @@ class Assembly implements Assembled {
       this.#finding(unfinished.length > 0 ? 'CERT_UNPARSABLE' : 'CERT_NOT_PEM', below(stem), below(name));
   }
 
-  #identity(certificates: readonly string[], key: string, passphrase: string | undefined): void {
-    const [first = ''] = certificates;
-    const id = first.slice(0, first.length - posix.extname(first).length);
+  #identity(id: string, certificates: readonly string[], key: string, passphrase: string | undefined): void {
     const contents = certificates.map((name) => this.#content(name, id));
     const keyContent = certificates.includes(key) ? contents[0] : this.#content(key, id);
     const secret = passphrase === undefined ? undefined : this.#content(passphrase, id);

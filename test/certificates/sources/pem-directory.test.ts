@@ -78,7 +78,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'certbot without fullchain': {
     files: { 'cert.pem': 'leaf', 'chain.pem': 'upper', 'privkey.pem': 'key' },
-    identities: { cert: 'cert.pem privkey.pem' },
+    identities: { fullchain: 'cert.pem privkey.pem' },
   },
   'certbot with a passphrase': {
     files: { 'fullchain.pem': 'chain', 'privkey.pem': 'encrypted', 'privkey.pass': 'passLine' },
