@@ -146,8 +146,8 @@ class Http2Responder implements Responder {
 
   #sendTrailers(): void {
     try {
-      if (this.#trailers.length > 0) this.#stream.sendTrailers(toObject(this.#trailers));
-      else this.#stream.close();
+      // Without any it is an empty DATA frame that ends the stream; `close()` would leave one with a request body open.
+      this.#stream.sendTrailers(toObject(this.#trailers));
     } catch {
       this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     }
