@@ -110,6 +110,8 @@ export class Http1 {
 
   /** What the parser itself refused. The socket is still whole: say why, then close. */
   #malformed(error: Error & { code?: string }, socket: Duplex): void {
+    // Told again, with each piece of what the client still sends.
+    if (socket.writableEnded) return;
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
       return;

@@ -34,6 +34,8 @@ export class Http2 {
       maxSendHeaderBlockLength: 256 * 1024,
       streamResetBurst: 200,
       streamResetRate: 33,
+      // What the upstream repeats is passed on as it is.
+      strictSingleValueFields: false,
       settings: {
         maxConcurrentStreams: this.#options.maxConcurrentStreams,
         maxHeaderListSize: this.#options.maxHeaderSize,
@@ -45,7 +47,8 @@ export class Http2 {
     const drain = new Http2Drain(session);
     connection.handler = drain;
     session.on('error', () => {});
-    session.setTimeout(this.#options.idleTimeout, () => {
+    session.setTimeout(this.#options.idleTimeout);
+    session.on('timeout', () => {
       // A response that takes its time is not an idle connection.
       if (connection.idleSince !== null) session.close();
     });
@@ -92,6 +95,8 @@ class Http2Responder implements Responder {
   readonly #stream: ServerHttp2Stream;
   readonly #drain: Http2Drain;
   #trailers: string[] = [];
+  /** The answer was written to its end, or cut: that the stream closes is no loss. */
+  #over = false;
   onDrain = () => {};
   onAbort = () => {};
 
@@ -100,7 +105,7 @@ class Http2Responder implements Responder {
     this.#drain = drain;
     stream.on('drain', () => this.onDrain());
     stream.once('close', () => {
-      if (!stream.writableFinished || stream.rstCode !== 0) this.onAbort();
+      if (!this.#over) this.onAbort();
     });
   }
 
@@ -117,6 +122,7 @@ class Http2Responder implements Responder {
     const stream = this.#stream;
     if (status === 204 || status === 205 || status === 304 || (stream as { headRequest?: boolean }).headRequest) {
       this.#drain.end(() => {
+        this.#over = true;
         if (this.#usable) stream.respond({ ':status': status, ...toObject(headers) }, { endStream: true });
       });
       return;
@@ -132,11 +138,13 @@ class Http2Responder implements Responder {
   end(trailers: string[]): void {
     this.#trailers = trailers;
     this.#drain.end(() => {
+      this.#over = true;
       if (this.#stream.headersSent && this.#stream.writable) this.#stream.end();
     });
   }
 
   cut(): void {
+    this.#over = true;
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
@@ -148,6 +156,10 @@ class Http2Responder implements Responder {
     try {
       // Without any it is an empty DATA frame that ends the stream; `close()` would leave one with a request body open.
       this.#stream.sendTrailers(toObject(this.#trailers));
+      // A client that still sends is asked to stop (RFC 9113 §8.1); after the trailers, which go out in a turn of their own.
+      setImmediate(() => {
+        if (!this.#stream.readableEnded && !this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+      });
     } catch {
       this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     }
@@ -156,7 +168,7 @@ class Http2Responder implements Responder {
 
 /** Fields as `node:http2` takes them: lower case, repeated ones as lists; nothing that concerns a connection (RFC 9113 §8.2.2). */
 function toObject(headers: readonly string[]): Record<string, string | string[]> {
-  const object: Record<string, string | string[]> = {};
+  const object: Record<string, string | string[]> = Object.create(null);
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i]?.toLowerCase() ?? '';
     const value = headers[i + 1] ?? '';

@@ -146,15 +146,12 @@ class Upgrade {
     response.headers = fieldsOf([...edited, ...own]) as IncomingMessage['headers'];
   }
 
-  /** http-proxy passes such a body on without asking whether the client can take it, and does not see that it was cut. */
+  /** http-proxy passes such a body on without asking whether the client can take it. */
   #pace(response: IncomingMessage): void {
     response.on('data', () => {
       if (!this.#client.writableNeedDrain) return;
       response.pause();
       this.#client.once('drain', () => response.resume());
-    });
-    response.once('close', () => {
-      if (!response.complete) this.#client.destroy();
     });
   }
 

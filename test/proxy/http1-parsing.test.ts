@@ -95,12 +95,14 @@ describe('requests that are refused', () => {
       const upstream = await startUpstream(t, () => undefined);
       const door = await startFrontDoor(t, { upstream: upstream.url });
       const client = await connectRaw(t, door);
+      client.socket.allowHalfOpen = true;
       client.send(`POST / HTTP/1.1\r\n${host}${chunked}\r\n4\r\ngood\r\n`);
       const { connection } = await upstream.next();
       const { status } = await client.send(body + smuggled).response();
       assert.ok(status === 400 || status === 413);
-      // The upstream never takes what it got for a whole request.
+      // The upstream never takes what it got for a whole request, and is not kept waiting while the client may still read.
       await connection.closed;
+      assert.equal(door.connections.size, 1);
       assert.doesNotMatch(upstream.bytes, /\r\n0\r\n\r\n|smuggled/);
       client.socket.end();
       await client.closed;

@@ -118,6 +118,17 @@ describe('answers before the end of the body', () => {
     },
   );
 
+  test('reach it too when nobody had read the body for a while', bounded, async (t) => {
+    const { client, upstream } = await setUp(t, ({ connection }) => connection.socket.pause());
+    client.send(`${postHead(256 * megabyte)}x`);
+    const request = await upstream.next();
+    await fill(client.socket, 256 * megabyte - 1);
+    const drained = once(client.socket, 'drain');
+    request.reply(refusal);
+    assert.equal((await client.response()).status, 413);
+    await drained;
+  });
+
   test('reach it too when the upstream closes right away', bounded, async (t) => {
     const { client } = await setUp(t, ({ connection }) => {
       connection.socket.end(refusal.replace('\r\n', '\r\nConnection: close\r\n'));

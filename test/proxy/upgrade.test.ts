@@ -311,16 +311,22 @@ describe('sides that leave', atOnce, () => {
     }
   });
 
-  test('the client, while a target is being connected to: nothing stays', bounded, async (t) => {
-    const deaf = await startDeafServer(t);
-    const timeouts = { connectTimeout: 200 };
-    const door = await startFrontDoor(t, { upstream: `http://127.0.0.1:${deaf}`, timeouts });
-    const client = await connectRaw(t, door);
+  test('the client, while a target is being connected to: it is not asked any more', bounded, async (t) => {
+    const { client, upstream, door } = await setUp(t, () => switching);
+    const group = door.upstreams.get('default');
+    assert.ok(group);
+    const gate = Promise.withResolvers<void>();
+    const connect = group.connect.bind(group);
+    t.mock.method(group, 'connect', () => gate.promise.then(connect));
     client.send(upgrade());
     await eventually(async () => (await metricOf(door.metrics.requestsInFlight)) === 1);
     client.destroy();
     await nothingLeft(door);
     assert.deepEqual(await valuesOf(door.metrics.requests), { 'GET,499': 1 });
+    gate.resolve();
+    await eventually(() => upstream.connections.length === 1);
+    await upstream.connections[0]?.closed;
+    assert.equal(upstream.bytes, '');
   });
 
   for (const [name, script] of [
