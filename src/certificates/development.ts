@@ -99,7 +99,7 @@ async function makeCertificate(request: CertificateRequest) {
   });
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
-  certificate.serialNumber = `00${randomBytes(15).toString('hex')}`;
+  certificate.serialNumber = createSerialNumber();
   // Behind by an hour: clocks differ, between a container and its host too.
   certificate.validity.notBefore = new Date(Date.now() - day / 24);
   certificate.validity.notAfter = new Date(Date.now() + request.days * day);
@@ -108,6 +108,13 @@ async function makeCertificate(request: CertificateRequest) {
   certificate.setExtensions(request.extensions);
   certificate.sign(request.issuer?.key ?? forge.pki.privateKeyFromPem(privateKey), forge.md.sha256.create());
   return { certificate, key: privateKey };
+}
+
+/** 128 random bits as a positive integer without padding: the first byte neither negative nor zero (RFC 5280 §4.1.2.2, X.690 §8.3). */
+function createSerialNumber(): string {
+  const bytes = randomBytes(16);
+  bytes[0] = 0x40 | ((bytes[0] ?? 0) & 0x3f);
+  return bytes.toString('hex');
 }
 
 async function replace(path: string, text: string, mode: number): Promise<void> {
