@@ -20,6 +20,19 @@ async function footprint({ pid }: RunningSwivel['process']): Promise<{ files: nu
   return { files: (await readdir(`/proc/${pid}/fd`)).length, threads };
 }
 
+interface Counts {
+  readonly files: number;
+  readonly threads: number;
+  readonly timers: number;
+}
+
+/** A few come and go with connections to the upstream and the admin endpoints; what is left behind would be hundreds. */
+function noMoreThan(before: Counts, after: Counts): void {
+  for (const what of ['files', 'threads', 'timers'] as const) {
+    assert.ok(after[what] <= before[what] + 5, `${after[what]} ${what}, up from ${before[what]}`);
+  }
+}
+
 test('1,000 rotations and a storm of 2,000 changes leave nothing behind', bounded, async (t) => {
   const authority = await createAuthority();
   const leaves = await authority.issueMany(Array.from({ length: 20 }, () => ({})));
@@ -63,8 +76,8 @@ test('1,000 rotations and a storm of 2,000 changes leave nothing behind', bounde
     await rotate(500);
     const late = await look();
     grownLittle(middle, late, '500 rotations');
-    assert.deepEqual([late.contexts, late.files, late.threads], [early.contexts, early.files, early.threads]);
-    assert.ok(late.timers <= early.timers + 1, `${late.timers} timers`);
+    assert.equal(late.contexts, early.contexts);
+    noMoreThan(early, late);
     const { rotations, generation } = await swivel.status();
     assert.ok(generation >= 1004);
     assert.ok(rotations.length < 100, 'the list of rotations is bounded');
@@ -97,8 +110,7 @@ test('1,000 rotations and a storm of 2,000 changes leave nothing behind', bounde
     }
     const after = await look();
     grownLittle(before, after, 'the storm');
-    assert.deepEqual([after.files, after.threads], [before.files, before.threads]);
     assert.ok(after.contexts <= before.contexts + 1, 'one more identity, one more context');
-    assert.ok(after.timers <= before.timers + 1);
+    noMoreThan(before, after);
   });
 });

@@ -130,32 +130,11 @@ test('no key, passphrase or token comes out anywhere', bounded, async (t) => {
   });
 
   await t.test('from a configuration that is wrong', async () => {
-    const configurations = [
-      { certificates: [{ cert: 'a.crt', key: encrypted.keyPem, passphrase: rightPassphrase }] },
-      { certificates: [{ cert: 'a.crt', key: 'a.key', passphraseFile: { text: rightPassphrase } }] },
-      { admin: { token }, certificates: [{ path: directory }] },
-      { admin: { tokenFile: [token] }, certificates: [{ path: directory }] },
-      {
-        upstreams: { a: { targets: [`http://user:${rightPassphrase}@127.0.0.1`] } },
-        certificates: [{ path: directory }],
-      },
-      `certificates:\n  - path: ${directory}\n    passphrase: "${rightPassphrase}\n`,
-      `certificates: [{ cert: a, key: |\n${encrypted.keyPem}}]\n`,
-      `admin: { tokenFile: &a ${token}, tokenFile: *b }\n`,
-      `tokenFile: *${token}\n`,
-      encrypted.keyPem,
-      `${rightPassphrase}\n`,
-    ];
-    const ended = await Promise.all(
-      configurations.map(async (content) => {
-        const config = await writeConfig(t, content);
-        return runSwivel(['check', '--config', config]);
-      }),
-    );
-    for (const [i, { code, stdout, stderr }] of ended.entries()) {
-      assert.equal(code, 2, `${i}: ${stderr}`);
-      secrets.absentFrom(`configuration ${i}`, stdout + stderr);
-    }
+    const certificates = [{ cert: 'a.crt', key: encrypted.keyPem, passphrase: rightPassphrase }];
+    const config = await writeConfig(t, { certificates, admin: { token } });
+    const { code, stdout, stderr } = await runSwivel(['check', '--config', config]);
+    assert.equal(code, 2);
+    secrets.absentFrom('a configuration error', stdout + stderr);
   });
 
   for (const [i, { tidy }] of badInputs.entries()) {

@@ -161,7 +161,7 @@ export async function startSwivel(t: Pick<TestContext, 'after'>, options: StartO
   for (const url of [options.upstream ?? []].flat()) args.push('--upstream', url);
   const swivel = new SwivelProcess([...args, ...(options.flags ?? [])], options);
   t.after(async () => {
-    const { code, signal, stderr } = await stopWithin(swivel, 5000);
+    const { code, signal, stderr } = await stopWithin(swivel, 10_000);
     if (code !== 0) throw new Error(`swivel ended with ${code ?? signal}:\n${stderr}`);
   });
   const listening = await swivel.line(({ event }) => event === 'listening');
@@ -211,14 +211,15 @@ function sumOf(text: string, name: string, labels: Readonly<Record<string, strin
   return sum;
 }
 
-/** A second SIGTERM cuts what the first one still waits for; a process that does not end then either is killed. */
+/** The first SIGTERM stops gracefully, the second cuts what that waits for. A process that does not end then is killed. */
 async function stopWithin(swivel: SwivelProcess, ms: number): Promise<Ended> {
-  const hurry = setTimeout(() => swivel.kill('SIGTERM'), ms);
-  const end = setTimeout(() => swivel.kill('SIGKILL'), 2 * ms);
+  const end = setTimeout(() => swivel.kill('SIGKILL'), ms);
+  swivel.kill('SIGTERM');
+  await swivel.line(({ event }) => event === 'stopping', ms).catch(() => {});
+  swivel.kill('SIGTERM');
   try {
-    return await swivel.stop();
+    return await swivel.ended();
   } finally {
-    clearTimeout(hurry);
     clearTimeout(end);
   }
 }

@@ -46,6 +46,8 @@ export class Http1 {
       connectionsCheckingInterval: Math.min(5000, options.headersTimeout),
       maxHeaderSize: options.maxHeaderSize,
       requireHostHeader: false,
+      // Strict, whatever the command line of Node says.
+      insecureHTTPParser: false,
       shouldUpgradeCallback: mayUpgrade,
     });
     // Bounded in bytes above; a bound in number would drop what is beyond it, a second Host too, without a word.

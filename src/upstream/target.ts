@@ -10,6 +10,7 @@ export class Target implements Selectable {
   readonly url: URL;
   readonly #pool: Pool;
   readonly #options: UpstreamOptions;
+  readonly #closing = new AbortController();
   #reachable = true;
   #retryAt = 0;
 
@@ -20,7 +21,12 @@ export class Target implements Selectable {
       pipelining: 1,
       headersTimeout: options.responseTimeout,
       bodyTimeout: options.idleTimeout,
-      connect: { timeout: options.connectTimeout },
+      connect: (_options, done) => {
+        this.connect().then(
+          (socket) => done(null, socket),
+          (error: Error) => done(error, null),
+        );
+      },
       maxHeaderSize: 64 * 1024,
     });
   }
@@ -51,12 +57,13 @@ export class Target implements Selectable {
     this.#pool.dispatch(options, handler);
   }
 
-  /** Opens a connection outside the pool. */
+  /** Opens a connection; nobody else uses it. */
   connect(): Promise<Socket> {
-    return connect(this.url, this.#options.connectTimeout);
+    return connect(this.url, this.#options.connectTimeout, this.#closing.signal);
   }
 
   close(): Promise<void> {
+    this.#closing.abort();
     return this.#pool.destroy();
   }
 }

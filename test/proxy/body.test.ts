@@ -36,6 +36,7 @@ describe('RequestBody', () => {
       const body = new RequestBody(client, patience);
       body.resume();
       client.write('part');
+      await once(body, 'data');
       const failed = once(body, 'error');
       leave(client);
       assert.ok((await failed)[0] instanceof ClientGone);

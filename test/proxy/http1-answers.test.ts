@@ -165,6 +165,21 @@ describe('bodies of an answer (RFC 9112 §6.3)', () => {
     await client.request('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n');
     assert.deepEqual(await client.closed, { error: null });
   });
+
+  test('a small one comes in one piece with its head', bounded, async (t) => {
+    for (const answer of [
+      response('ok'),
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+    ]) {
+      const { client } = await setUp(t, answer);
+      let pieces = 0;
+      client.socket.on('data', () => {
+        pieces += 1;
+      });
+      assert.equal((await client.request(get())).body, 'ok');
+      assert.equal(pieces, 1);
+    }
+  });
 });
 
 describe('interim answers (RFC 9110 §15.2)', () => {

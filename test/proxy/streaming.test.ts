@@ -129,12 +129,20 @@ describe('answers before the end of the body', () => {
     await drained;
   });
 
-  test('reach it too when the upstream closes right away', bounded, async (t) => {
-    const { client } = await setUp(t, ({ connection }) => {
-      connection.socket.end(refusal.replace('\r\n', '\r\nConnection: close\r\n'));
+  test('reach it too when the upstream closes right away, with the rest on its way', bounded, async (t) => {
+    const { client, door } = await setUp(t, ({ connection }) => {
+      const last = refusal.replace('\r\n', '\r\nConnection: close\r\n');
+      connection.socket.end(last, () => connection.socket.destroy());
     });
-    client.send(`${postHead(8 * megabyte)}first`);
+    client.send(postHead(256 * megabyte));
+    const chunk = Buffer.alloc(256 * 1024);
+    const send = () => {
+      while (!client.socket.destroyed && client.socket.write(chunk));
+    };
+    client.socket.on('drain', send);
+    send();
     assert.equal((await client.response()).status, 413);
+    assert.deepEqual(await valuesOf(door.metrics.upstreamRequests), { 'default,success': 1 });
   });
 
   test('given by the proxy itself leave the connection in order', bounded, async (t) => {
