@@ -74,7 +74,11 @@ test('a directory that may not be listed', bounded, async (t) => {
   if (!canDo(t, 'running as another user', [...wrap, process.execPath, '--version'])) return;
   const file = await temporaryDirectory(t);
   await chmod(file, 0);
-  await allThreeRefuse(file, [{ code: 'SOURCE_UNREADABLE', file }]);
+  try {
+    await allThreeRefuse(file, [{ code: 'SOURCE_UNREADABLE', file }]);
+  } finally {
+    await chmod(file, 0o755);
+  }
 });
 
 test('nothing but bad certificates: every one is explained; a good one among them is served', bounded, async (t) => {

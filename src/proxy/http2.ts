@@ -15,6 +15,9 @@ export interface Http2Options {
   readonly idleTimeout: number;
 }
 
+/** Bytes that all uploads of one connection may have under way (RFC 9113 §6.9.2); 64 KiB, the default, throttles a single one. */
+const connectionWindow = 1024 * 1024;
+
 /** Speaks HTTP/2 on connections that were accepted elsewhere. */
 export class Http2 {
   readonly #handler: RequestHandler;
@@ -46,6 +49,7 @@ export class Http2 {
     connection.protocol = 'h2';
     const drain = new Http2Drain(session);
     connection.handler = drain;
+    session.setLocalWindowSize(connectionWindow);
     session.on('error', () => {});
     session.setTimeout(this.#options.idleTimeout);
     session.on('timeout', () => {
