@@ -202,12 +202,18 @@ export async function startUpstream(
   return upstream;
 }
 
-/** A port of loopback on which nobody listens. */
+/**
+ * A port of loopback on which nobody listens, nor will: below the range from which the system gives ports to those who ask for any
+ * (32768 and up on Linux), other tests that run at the same time among them.
+ */
 export async function unusedPort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const bound = await once(server.listen(port, '127.0.0.1'), 'listening').catch(() => null);
+    if (!bound) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
