@@ -15,8 +15,11 @@ export interface Http2Options {
   readonly idleTimeout: number;
 }
 
-/** Bytes that all uploads of one connection may have under way (RFC 9113 §6.9.2); 64 KiB, the default, throttles a single one. */
-const connectionWindow = 1024 * 1024;
+/**
+ * Bytes that all uploads of one connection may have under way (RFC 9113 §6.9.2); 64 KiB, the default, throttles a single one. With a
+ * megabyte some sessions of Node 24 stay for ever when their client vanishes in the middle of many uploads.
+ */
+const connectionWindow = 512 * 1024;
 
 /** Speaks HTTP/2 on connections that were accepted elsewhere. */
 export class Http2 {

@@ -318,6 +318,19 @@ describe('an exchange over HTTP/2 that fails', atOnce, () => {
     await eventually(() => door.connections.size === 0);
   });
 
+  test('clients that vanish in the middle of many uploads leave nothing', bounded, async (t) => {
+    // With a window of a megabyte for the connection, some sessions of Node stay for ever when that happens.
+    const { door } = await setUp(t, () => response());
+    const clients = await Promise.all(Array.from({ length: 5 }, () => connectHttp2(t, door)));
+    for (const client of clients) {
+      for (let i = 0; i < 30; i++) void client.request({ ':method': 'POST' }, Buffer.alloc(200_000));
+      await nextTurn();
+      client.session.destroy();
+    }
+    await eventually(() => door.connections.accepted.slice(-5).every(({ socket }) => socket.destroyed));
+    await nothingInFlight(door);
+  });
+
   test('a client that stands still in a body: 408', bounded, async (t) => {
     const { client, upstream, door } = await setUp(t, () => undefined, { proxy: { idleTimeout: 100 } });
     const stream = client.open({ ':method': 'POST' }, { endStream: false });
