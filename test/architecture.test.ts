@@ -8,6 +8,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 
 /** A room imports only rooms that stand before it. */
 const order = [
+  'catalogue',
   'errors',
   'observe',
   'files',

@@ -14,6 +14,7 @@ export type {
   IdentityMaterial,
   LeafFacts,
   SourceMaterial,
+  TrustMaterial,
   ValidatedIdentity,
   Validity,
 } from './types.ts';

@@ -22,9 +22,21 @@ export interface IdentityMaterial {
   readonly names?: readonly string[];
 }
 
-/** What a source found: identities that can be validated, and what is wrong with the rest. */
+/** Bytes of a trust bundle as a source found them: CA certificates and CRLs, PEM or DER. */
+export interface TrustMaterial {
+  /** The name under which the configuration refers to it. */
+  readonly id: string;
+  /** The id of the source. */
+  readonly source: string;
+  readonly files: readonly { readonly path: string; readonly bytes: Buffer }[];
+}
+
+/** What a source found: identities and trust bundles that can be validated, and what is wrong with the rest. */
 export interface SourceMaterial {
   readonly identities: readonly IdentityMaterial[];
+  readonly bundles?: readonly TrustMaterial[];
+  /** When the source wants to be asked again, milliseconds since 1970; events and the resync come on top of it. */
+  readonly askAgainAt?: number;
   readonly findings: readonly Finding[];
   /** What to watch to hear of the next change. */
   readonly watch: readonly WatchTarget[];

@@ -150,7 +150,7 @@ class Assembly implements Assembled {
 
   #pkcs12(name: string): void {
     const id = name.slice(0, name.length - posix.extname(name).length);
-    this.#finding('PKCS12_UNSUPPORTED', id, name);
+    this.#finding('KEYSTORE_UNREADABLE', id, name);
   }
 
   #fault(name: string, { code, message, path }: FileFault): void {

@@ -146,7 +146,7 @@ const cases: Readonly<Record<string, Case>> = {
   'PKCS#12, which is reported': {
     files: { ...pair, 'a.p12': 'text', 'shop/B.PFX': 'text' },
     identities: tls,
-    findings: ['PKCS12_UNSUPPORTED a a.p12', 'PKCS12_UNSUPPORTED shop/B shop/B.PFX'],
+    findings: ['KEYSTORE_UNREADABLE a a.p12', 'KEYSTORE_UNREADABLE shop/B shop/B.PFX'],
   },
   'a key alone': { files: { ...pair, 'a.key': 'key' }, identities: tls, findings: ['CERT_MISSING a a.key'] },
   'a certificate alone': {
