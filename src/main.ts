@@ -10,8 +10,6 @@ if (!supported) {
   );
   process.exitCode = 2;
 } else {
-  const { run } = await import('./cli/index.ts');
-  process.exitCode = await run(process.argv.slice(2));
-  // Whatever a library still holds open, the command is done.
-  process.exit();
+  const { exit, run } = await import('./cli/index.ts');
+  exit(await run(process.argv.slice(2)));
 }

@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { catalogue, messageOf, SwivelError } from '../errors.ts';
+import { catalogue, type ErrorCode, messageOf, SwivelError } from '../errors.ts';
 import type { Metrics } from '../observe/index.ts';
-import type { Reconciler } from '../rotation/index.ts';
 import { type ListenAddress, listen } from '../tls/index.ts';
 import { mayChange } from './guard.ts';
-import { buildReloadAnswer, buildStatus, type StatusSources } from './status.ts';
+import { buildReloadAnswer, buildStatus, type ReloadAnswer, type StatusSources } from './status.ts';
 
 export interface AdminOptions {
   readonly address: ListenAddress;
@@ -19,6 +18,13 @@ interface Answer {
   readonly type?: string;
 }
 
+/** Answers to errors that are not our fault. */
+const statuses: Partial<Record<ErrorCode, number>> = {
+  SHUTTING_DOWN: 503,
+  CERTIFICATE_UNKNOWN: 404,
+  ROLLBACK_IMPOSSIBLE: 409,
+};
+
 type Endpoint = (request: IncomingMessage) => Promise<Answer> | Answer;
 
 /** The admin endpoints, on a plaintext listener of their own. */
@@ -26,21 +32,20 @@ export class AdminServer {
   readonly #options: AdminOptions;
   readonly #sources: StatusSources;
   readonly #metrics: Metrics;
-  readonly #reconciler: Reconciler;
   readonly #server: Server;
   readonly #endpoints: Record<string, Record<string, Endpoint>>;
 
-  constructor(options: AdminOptions, sources: StatusSources, metrics: Metrics, reconciler: Reconciler) {
+  constructor(options: AdminOptions, sources: StatusSources, metrics: Metrics) {
     this.#options = options;
     this.#sources = sources;
     this.#metrics = metrics;
-    this.#reconciler = reconciler;
     this.#endpoints = {
       '/healthz': { GET: () => ({ status: 200, body: 'ok\n', type: 'text/plain; charset=utf-8' }) },
       '/readyz': { GET: () => this.#ready() },
       '/metrics': { GET: () => this.#scrape() },
       '/status': { GET: () => json(200, buildStatus(this.#sources)) },
-      '/reload': { POST: (request) => this.#reload(request) },
+      '/reload': { POST: (request) => this.#change(request, (query) => this.#reload(query)) },
+      '/rollback': { POST: (request) => this.#change(request, (query) => this.#rollback(query)) },
     };
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
@@ -69,8 +74,9 @@ export class AdminServer {
       else if (methods) answer = json(405, { message: `use ${Object.keys(methods).join(' or ')}` });
       else answer = json(404, { message: `there is ${Object.keys(this.#endpoints).join(', ')}` });
     } catch (error) {
-      const code = error instanceof SwivelError ? error.code : 'INTERNAL';
-      answer = json(code === 'SHUTTING_DOWN' ? 503 : 500, { code, message: messageOf(error) });
+      const known = error instanceof SwivelError ? error : new SwivelError('INTERNAL', messageOf(error));
+      const { code, message, remedy } = known;
+      answer = json(statuses[code] ?? 500, { code, message, remedy });
     }
     const allow = methods && !endpoint ? { allow: Object.keys(methods).join(', ') } : {};
     response.writeHead(answer.status, {
@@ -92,12 +98,31 @@ export class AdminServer {
     return { status: 200, body: await registry.metrics(), type: registry.contentType };
   }
 
-  async #reload(request: IncomingMessage): Promise<Answer> {
+  /** Answers what changes something, to those who may. */
+  async #change(request: IncomingMessage, change: (query: URLSearchParams) => Promise<ReloadAnswer>): Promise<Answer> {
     if (!mayChange(request, await this.#token())) {
       const { summary, remedy } = catalogue.ADMIN_REFUSED;
       return json(403, { code: 'ADMIN_REFUSED', message: summary, remedy });
     }
-    return json(200, buildReloadAnswer(await this.#reconciler.runOnce('api')));
+    return json(200, await change(new URL(request.url ?? '/', 'http://admin').searchParams));
+  }
+
+  /** `?compromised=ID`: new ticket keys, connections cut. `?accept=ID`: serve what is on disk whatever the gate says. Both repeatable. */
+  async #reload(query: URLSearchParams): Promise<ReloadAnswer> {
+    const wishes = { compromised: query.getAll('compromised'), accept: query.getAll('accept') };
+    const { reconciler, publisher } = this.#sources;
+    for (const id of wishes.compromised) {
+      if (!publisher.current.served.has(id)) {
+        throw new SwivelError('CERTIFICATE_UNKNOWN', `there is no certificate "${id}"`);
+      }
+    }
+    return buildReloadAnswer(await reconciler.runOnce('api', wishes));
+  }
+
+  /** `?certificate=ID`; without it, all that the last change changed. */
+  async #rollback(query: URLSearchParams): Promise<ReloadAnswer> {
+    const report = await this.#sources.reconciler.rollback(query.get('certificate') ?? undefined);
+    return { ...buildReloadAnswer(report), rolledBack: report.rolledBack };
   }
 
   /** Read each time: a token is rotated like any other secret. */

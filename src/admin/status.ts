@@ -1,6 +1,14 @@
 import type { ConnectionRegistry } from '../connections/index.ts';
+import type { Finding } from '../errors.ts';
 import type { Conditions } from '../observe/index.ts';
-import type { GenerationPublisher, Journal, Report } from '../rotation/index.ts';
+import {
+  type GenerationPublisher,
+  type Journal,
+  type Reconciler,
+  type Report,
+  sourceStatus,
+  type Verdict,
+} from '../rotation/index.ts';
 
 /** What /status is made of. */
 export interface StatusSources {
@@ -10,11 +18,12 @@ export interface StatusSources {
   readonly publisher: GenerationPublisher;
   readonly journal: Journal;
   readonly connections: ConnectionRegistry;
+  readonly reconciler: Reconciler;
 }
 
 /** Everything that is served, what is on disk, and why they differ. */
 export function buildStatus(sources: StatusSources) {
-  const { publisher, conditions, connections, journal } = sources;
+  const { publisher, conditions, connections, journal, reconciler } = sources;
   const generation = publisher.current;
   return {
     version: sources.version,
@@ -22,7 +31,9 @@ export function buildStatus(sources: StatusSources) {
     startedAt: sources.startedAt.toISOString(),
     ready: conditions.ready,
     conditions: conditions.list(),
-    certificates: journal.status(generation),
+    certificates: journal.status(generation, (id) => reconciler.trialOf(id)),
+    trust: journal.trustStatus(),
+    sources: reconciler.sources.map(sourceStatus),
     connections: connections.summary(),
     rotations: journal.rotations,
     workers: [{ id: 1, pid: process.pid, generation: generation.number }],
@@ -43,20 +54,33 @@ export interface ReloadResult {
 export interface ReloadAnswer {
   readonly generation: number;
   readonly results: readonly ReloadResult[];
+  /** The certificates that went back to an earlier one, in the answer to a rollback. */
+  readonly rolledBack?: readonly string[];
+}
+
+const outcomes: Record<Verdict['result'], ReloadResult['result']> = {
+  applied: 'applied',
+  dropped: 'applied',
+  canary: 'applied',
+  unchanged: 'unchanged',
+  rejected: 'rejected',
+  pending: 'rejected',
+  held: 'rejected',
+};
+
+function why(finding: Finding | null | undefined): Pick<ReloadResult, 'code' | 'message' | 'remedy'> {
+  return finding ? { code: finding.code, message: finding.message, remedy: finding.remedy } : {};
 }
 
 /** What a reconciliation changed and rejected, as `POST /reload` answers it. */
 export function buildReloadAnswer(report: Report): ReloadAnswer {
   const results: ReloadResult[] = report.verdicts.map((verdict) => {
-    const result =
-      verdict.result === 'applied' || verdict.result === 'dropped'
-        ? 'applied'
-        : verdict.result === 'unchanged'
-          ? 'unchanged'
-          : 'rejected';
-    const { code, message, remedy } = verdict.error ?? {};
-    return { certificate: verdict.id, result, ...(code ? { code, message: message ?? '', remedy: remedy ?? '' } : {}) };
+    const compromised = verdict.warnings.find(({ code }) => code === 'CERT_COMPROMISED');
+    return { certificate: verdict.id, result: outcomes[verdict.result], ...why(verdict.error ?? compromised) };
   });
+  for (const { id, error } of report.bundles) {
+    results.push({ certificate: `trust:${id}`, result: error ? 'rejected' : 'unchanged', ...why(error) });
+  }
   for (const { file, code, message, remedy } of report.failures) {
     results.push({ certificate: file ?? '', result: 'rejected', code, message, remedy });
   }

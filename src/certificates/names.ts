@@ -44,6 +44,20 @@ export function coversHost(names: readonly string[], host: string): boolean {
   return dot > 0 && names.includes(`*${host.slice(dot)}`);
 }
 
+/** One entry of the subjectAltName (RFC 5280 §4.2.1.6), under the name that OpenSSL gives its kind: `DNS`, `URI`, `IP Address`, `email`. */
+export interface AlternativeName {
+  readonly type: string;
+  readonly value: string;
+}
+
+/** Every entry of the subjectAltName, as written. */
+export function alternativeNames(certificate: X509Certificate): AlternativeName[] {
+  return splitAltNames(certificate.subjectAltName ?? '').map((entry) => {
+    const colon = entry.indexOf(':');
+    return { type: entry.slice(0, colon), value: unquote(entry.slice(colon + 1)) };
+  });
+}
+
 /** Node writes `DNS:a.test, DNS:"odd, one"`: entries with special characters are quoted as JSON. */
 function splitAltNames(text: string): string[] {
   return text.match(/[A-Za-z ]+:(?:"(?:[^"\\]|\\.)*"|[^,]*)/g)?.map((entry) => entry.trim()) ?? [];

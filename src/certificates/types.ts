@@ -54,6 +54,8 @@ export interface CertificateSource {
    * @throws FileFault when the source as a whole cannot be read
    */
   load(options: { readonly thorough: boolean }): Promise<SourceMaterial>;
+  /** Gives back what the source holds, such as a thread; called once, on shutdown. */
+  close?(): void;
 }
 
 export type KeyType = 'rsa-2048' | 'ec-p256' | 'ec-p384' | 'ed25519' | (string & {});
@@ -66,6 +68,8 @@ export interface LeafFacts {
   readonly subject: string;
   readonly issuer: string;
   readonly keyType: KeyType;
+  /** SHA-256 of the SubjectPublicKeyInfo, lower-case hex: two certificates with one key agree in it. */
+  readonly publicKey256: string;
   /** Milliseconds since 1970. */
   readonly notBefore: number;
   /** Milliseconds since 1970. */

@@ -12,16 +12,42 @@ export interface Validation {
   readonly findings: readonly Finding[];
 }
 
+/** What is done about something that is wrong and does not keep a certificate from working. */
+export type GateAction = 'reject' | 'warn' | 'ignore';
+
+/** What the operator decides about, of all that validation finds. */
+export interface ValidationPolicy {
+  readonly chainIncomplete: GateAction;
+  /** The chain does not end in one of the given authorities. */
+  readonly chainUnanchored: GateAction;
+  /** The extended key usage does not allow TLS servers. */
+  readonly wrongUsage: GateAction;
+  /** MD5 or SHA-1. */
+  readonly weakSignature: GateAction;
+}
+
+export const defaultValidation: ValidationPolicy = {
+  chainIncomplete: 'warn',
+  chainUnanchored: 'reject',
+  wrongUsage: 'reject',
+  weakSignature: 'reject',
+};
+
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 const anyExtendedKeyUsage = '2.5.29.37.0';
 
 /**
  * Checks that an identity can be served: the key opens, belongs to a certificate, the chain links, names, strength, purpose.
  * Dates are not judged here: they change without the files changing (see `validityOf`). Pure.
+ * @param policy what is done about what does not keep it from working
  */
-export function validate(material: IdentityMaterial): Validation {
+export function validate(material: IdentityMaterial, policy: ValidationPolicy = defaultValidation): Validation {
   const findings: Finding[] = [];
-  const found = (code: ErrorCode, severity: Severity, file: string, message?: string) => {
+  const actions = actionsOf(policy);
+  const found = (code: ErrorCode, usual: Severity, file: string, message?: string) => {
+    const action = actions[code];
+    if (action === 'ignore') return;
+    const severity = action === undefined ? usual : action === 'reject' ? 'error' : 'warning';
     findings.push(finding(code, severity, { file, identity: material.id, ...(message ? { message } : {}) }));
   };
   const certificates = readCertificates(material, found);
@@ -62,6 +88,11 @@ export function validate(material: IdentityMaterial): Validation {
     keyPem: new Secret(key.export({ type: 'pkcs8', format: 'pem' }) as string),
   } as unknown as ValidatedIdentity;
   return { identity, findings };
+}
+
+function actionsOf(policy: ValidationPolicy): Partial<Record<ErrorCode, GateAction>> {
+  const { chainIncomplete, wrongUsage, weakSignature } = policy;
+  return { CHAIN_INCOMPLETE: chainIncomplete, CERT_WRONG_EKU: wrongUsage, SIGNATURE_WEAK: weakSignature };
 }
 
 type Report = (code: ErrorCode, severity: Severity, file: string, message?: string) => void;
@@ -181,6 +212,9 @@ function factsOf(leaf: X509Certificate, key: KeyObject): LeafFacts {
     subject: oneLine(leaf.subject),
     issuer: oneLine(leaf.issuer),
     keyType: keyTypeOf(key),
+    publicKey256: createHash('sha256')
+      .update(leaf.publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('hex'),
     notBefore: Date.parse(leaf.validFrom),
     notAfter: Date.parse(leaf.validTo),
   };

@@ -1,19 +1,28 @@
-import { catalogue, type ErrorCode, messageOf, SwivelError } from '../errors.ts';
+import { readFile } from 'node:fs/promises';
+import { catalogue, type ErrorCode, messageOf, SwivelError, systemCode } from '../errors.ts';
+
+/** How to reach a running Swivel. */
+export interface AdminAccess {
+  /** Of its admin endpoints, without a path. */
+  readonly url: string;
+  /** A file with the bearer token that lets other machines change something. */
+  readonly tokenFile?: string | undefined;
+}
 
 /**
  * Asks a running Swivel.
- * @param url of its admin endpoints, without a path
  * @throws SwivelError ADMIN_UNREACHABLE, ADMIN_REFUSED, or what Swivel answered
  */
 export async function askAdmin(
-  url: string,
+  { url, tokenFile }: AdminAccess,
   path: string,
   method: 'GET' | 'POST',
 ): Promise<{ status: number; body: unknown }> {
+  const headers = tokenFile === undefined ? {} : { authorization: `Bearer ${await readToken(tokenFile)}` };
   let status: number;
   let text: string;
   try {
-    const response = await fetch(`${url}${path}`, { method, signal: AbortSignal.timeout(30_000) });
+    const response = await fetch(`${url}${path}`, { method, headers, signal: AbortSignal.timeout(30_000) });
     status = response.status;
     text = await response.text();
   } catch (error) {
@@ -24,6 +33,13 @@ export async function askAdmin(
   if (body && isErrorCode(body['code'])) throw new SwivelError(body['code'], String(body['message']));
   if (body && ('generation' in body || 'ready' in body)) return { status, body };
   throw new SwivelError('ADMIN_UNREACHABLE', `${url} is not a Swivel admin address: it answered ${status}`);
+}
+
+async function readToken(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new SwivelError('USAGE', `--token-file ${path} cannot be read (${systemCode(error) ?? 'unknown error'})`);
+  });
+  return text.trim();
 }
 
 function parseObject(text: string): Record<string, unknown> | null {

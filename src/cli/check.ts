@@ -1,4 +1,4 @@
-import { createSources, inspectMounts } from '../app.ts';
+import { createSources, inspectMounts } from '../app/index.ts';
 import { loadConfig } from '../config/index.ts';
 import { coded, type Finding, SwivelError } from '../errors.ts';
 import { inspect, type Verdict } from '../rotation/index.ts';
@@ -9,7 +9,7 @@ import { table } from './table.ts';
 export async function check(flags: ServeFlags, asJson: boolean): Promise<number> {
   const config = await loadConfig(flags.config, flags.overrides, flags.defaults);
   const { verdicts, failures, findings } = await inspect(createSources(config));
-  const mounts = await inspectMounts(config);
+  const mounts = await inspectMounts(config, verdicts);
   const errors = [...failures, ...verdicts.flatMap(({ error }) => (error ? [error] : []))].filter(
     ({ severity }) => severity === 'error',
   );

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { catalogue, messageOf, SwivelError } from '../errors.ts';
 import { EarlySignals } from './early-signals.ts';
+
 import { adminUrl, readServeFlags, serveFlags } from './options.ts';
+
+export { exit } from './exit.ts';
 
 /**
  * Runs one command.
@@ -31,6 +34,12 @@ async function dispatch(args: readonly string[]): Promise<number> {
     requiresArg: true,
     describe: 'Admin address of the running Swivel [127.0.0.1:9901]',
   } as const;
+  const tokenFile = {
+    type: 'string',
+    requiresArg: true,
+    describe: 'File with the bearer token of admin.tokenFile, to change something from another machine',
+  } as const;
+  const ids = { type: 'string', array: true, nargs: 1 } as const;
   const json = { type: 'boolean', default: false, describe: 'Print JSON' } as const;
   await yargs([...args])
     .scriptName('swivel')
@@ -60,15 +69,43 @@ async function dispatch(args: readonly string[]): Promise<number> {
         }),
       (argv) => {
         command = async () =>
-          (await import('./status.ts')).status(adminUrl(argv.admin, env), { json: argv.json, ready: argv.ready });
+          (await import('./status.ts')).status(
+            { url: adminUrl(argv.admin, env) },
+            { json: argv.json, ready: argv.ready },
+          );
       },
     )
     .command(
       'reload',
       'Reconcile now',
-      (builder) => builder.option('admin', admin),
+      (builder) =>
+        builder
+          .option('admin', admin)
+          .option('token-file', tokenFile)
+          .option('accept', { ...ids, describe: 'Serve this certificate as it is on disk, whatever the gate says' })
+          .option('compromised', { ...ids, describe: 'The key of this certificate is known to others' }),
       (argv) => {
-        command = async () => (await import('./reload.ts')).reload(adminUrl(argv.admin, env));
+        command = async () =>
+          (await import('./reload.ts')).reload(
+            { url: adminUrl(argv.admin, env), tokenFile: argv['token-file'] },
+            { accept: argv.accept ?? [], compromised: argv.compromised ?? [] },
+          );
+      },
+    )
+    .command(
+      'rollback [certificate]',
+      'Serve an earlier certificate until the files change; what the last change changed when none is named',
+      (builder) =>
+        builder
+          .positional('certificate', { type: 'string', describe: 'Id of a certificate' })
+          .option('admin', admin)
+          .option('token-file', tokenFile),
+      (argv) => {
+        command = async () =>
+          (await import('./rollback.ts')).rollback(
+            { url: adminUrl(argv.admin, env), tokenFile: argv['token-file'] },
+            argv.certificate,
+          );
       },
     )
     .command(
@@ -106,7 +143,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
   return command();
 }
 
-const repeatable = new Set(['_', 'listen', 'certs', 'upstream', 'name']);
+const repeatable = new Set(['_', 'listen', 'certs', 'upstream', 'name', 'accept', 'compromised']);
 
 /** Of two values for one flag neither would be what was meant. */
 function givenOnce(argv: Record<string, unknown>): boolean {

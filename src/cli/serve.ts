@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { demoDirectory, type Running, start } from '../app.ts';
+import { demoDirectory, type Running, start } from '../app/index.ts';
 import { type Config, loadConfig } from '../config/index.ts';
 import { formatAddress } from '../tls/index.ts';
 import type { EarlySignals } from './early-signals.ts';

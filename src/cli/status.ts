@@ -1,5 +1,5 @@
 import type { Status } from '../admin/index.ts';
-import { askAdmin } from './admin-client.ts';
+import { type AdminAccess, askAdmin } from './admin-client.ts';
 import { table } from './table.ts';
 
 interface StatusFlags {
@@ -9,7 +9,7 @@ interface StatusFlags {
 }
 
 /** Prints what a running Swivel serves. @returns the exit code */
-export async function status(admin: string, flags: StatusFlags): Promise<number> {
+export async function status(admin: AdminAccess, flags: StatusFlags): Promise<number> {
   if (flags.ready) return (await askAdmin(admin, '/readyz', 'GET')).status === 200 ? 0 : 1;
   const answer = (await askAdmin(admin, '/status', 'GET')).body as Status;
   process.stdout.write(flags.json ? `${JSON.stringify(answer, null, 2)}\n` : render(answer));

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, type Range } from 'yaml';
 import type { z } from 'zod';
 import { type Place, SwivelError, systemCode } from '../errors.ts';
+import { located, type PlaceOf, resolveReferences } from './references.ts';
 import { type Config, configSchema, jsonSchema } from './schema.ts';
 import { nearest } from './suggest.ts';
 
@@ -48,7 +49,7 @@ export async function loadConfig(
   const result = configSchema.safeParse(merged);
   const place = (keys: PropertyKey[]) => placeOf(keys, file, flags);
   if (!result.success) throw explain(result.error, place);
-  return checkReferences(result.data, place);
+  return resolveReferences(result.data, place);
 }
 
 function isMapping(value: unknown): value is Record<string, unknown> {
@@ -145,8 +146,6 @@ function rangeAt(document: Document, keys: readonly PropertyKey[]): Range | null
   return isNode(node) ? node.range : null;
 }
 
-type PlaceOf = (keys: PropertyKey[]) => Place | undefined;
-
 function explain(error: z.ZodError, place: PlaceOf): SwivelError {
   // A mistyped key comes first: it is why another one is missing.
   const issue = error.issues.find(({ code }) => code === 'unrecognized_keys') ?? error.issues[0];
@@ -155,10 +154,6 @@ function explain(error: z.ZodError, place: PlaceOf): SwivelError {
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? '';
     const full = setting === '' ? key : `${setting}.${key}`;
-    if (key === 'pkcs12') {
-      const message = `${full}: PKCS#12 keystores are not read by this version`;
-      return new SwivelError('CONFIG_UNSUPPORTED', message, located(place([...issue.path, key]), 'convert it to PEM'));
-    }
     const known = knownKeys(issue.path);
     const near = nearest(key, known);
     const remedy = near ? `did you mean "${near}"?` : `known keys here: ${known.join(', ')}`;
@@ -176,10 +171,6 @@ function explain(error: z.ZodError, place: PlaceOf): SwivelError {
   return new SwivelError('CONFIG_INVALID', `${setting}: ${issue.message}`, located(place(issue.path)));
 }
 
-function located(place: Place | undefined, remedy?: string) {
-  return { ...(place ? { place } : {}), ...(remedy === undefined ? {} : { remedy }) };
-}
-
 interface SchemaNode {
   readonly properties?: Record<string, SchemaNode>;
   readonly items?: SchemaNode;
@@ -193,27 +184,4 @@ function knownKeys(path: readonly PropertyKey[]): string[] {
     node = typeof key === 'number' ? node?.items : (node?.properties?.[String(key)] ?? node?.additionalProperties);
   }
   return Object.keys(node?.properties ?? {});
-}
-
-/** What the schema cannot say: names that have to exist, settings that cannot be honoured. Fills in the only possible route. */
-function checkReferences(config: Config, place: PlaceOf): Config {
-  const names = Object.keys(config.upstreams);
-  if (config.workers !== 'auto' && config.workers > 1) {
-    const message = `workers: ${config.workers} processes are asked for, this version serves with one`;
-    throw new SwivelError('CONFIG_UNSUPPORTED', message, located(place(['workers']), 'set workers to 1 or auto'));
-  }
-  const [only, ...more] = names;
-  if (!config.routes && more.length > 0) {
-    const message = `there are several upstreams (${names.join(', ')}) and no routes`;
-    throw new SwivelError('CONFIG_INVALID', message, located(place(['upstreams']), 'add routes'));
-  }
-  const routes = config.routes ?? [{ upstream: only ?? '' }];
-  for (const [i, route] of routes.entries()) {
-    if (names.includes(route.upstream)) continue;
-    const near = nearest(route.upstream, names);
-    const remedy = near ? `did you mean "${near}"?` : `there are: ${names.join(', ')}`;
-    const message = `routes.${i}.upstream: there is no upstream "${route.upstream}"`;
-    throw new SwivelError('CONFIG_INVALID', message, located(place(['routes', i, 'upstream']), remedy));
-  }
-  return { ...config, routes };
 }

@@ -1,49 +1,9 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { isServableName, normalizeName } from '../certificates/index.ts';
 import { watchModes } from '../files/index.ts';
 import { logFormats, logLevels } from '../observe/index.ts';
-import { parseAddress } from '../tls/index.ts';
-import { durationPattern, parseDuration, parseSize, sizePattern } from './units.ts';
-
-const durationHint = 'must be a duration such as 500ms, 30s, 5m or 1h';
-const sizeHint = 'must be a size such as 64KiB or 1MiB';
-const addressHint = 'must be [HOST:]PORT, such as 8443, 127.0.0.1:8443 or "[::]:8443"';
-
-/** Milliseconds; Node fires a longer timer at once. */
-const longestTimer = 2 ** 31 - 1;
-
-const duration = (fallback: string) =>
-  z
-    .string(durationHint)
-    .regex(durationPattern, durationHint)
-    .refine((text) => parseDuration(text) <= longestTimer, 'must not be longer than 596h')
-    .default(fallback)
-    .transform(parseDuration);
-
-/** A time between two looks: never none at all, which would be an endless loop. */
-const interval = (fallback: string) =>
-  z
-    .string(durationHint)
-    .regex(durationPattern, durationHint)
-    .refine((text) => parseDuration(text) >= 10 && parseDuration(text) <= longestTimer, 'must be between 10ms and 596h')
-    .default(fallback)
-    .transform(parseDuration);
-
-const size = (fallback: string) =>
-  z.string(sizeHint).regex(sizePattern, sizeHint).default(fallback).transform(parseSize);
-
-const address = (defaultHost: string) =>
-  z.string(addressHint).transform((text, context) => {
-    const parsed = parseAddress(text, defaultHost);
-    if (parsed) return parsed;
-    context.addIssue({ code: 'custom', message: addressHint });
-    return z.NEVER;
-  });
-
-const hostName = z
-  .string()
-  .refine((name) => isServableName(normalizeName(name)), 'must be a host name, or a wildcard such as "*.example.com"');
+import { certificate, clientCertificates, expiry, gate, rotation, trust } from './certificates.ts';
+import { address, addressHint, duration, hostName, interval, size } from './values.ts';
 
 /** The address of the upstream that shows what it receives; for `npm start` and first steps. */
 export const demoTarget = 'builtin:demo';
@@ -55,37 +15,28 @@ const target = z.string().refine((text) => {
   return url?.protocol === 'http:' && url.href === `${url.origin}/`;
 }, 'must be a plaintext URL without a path, such as http://127.0.0.1:8080');
 
-const certificate = z
-  .strictObject({
-    path: z.string().min(1).optional().describe('A directory, or a PEM file that holds certificate and key.'),
-    cert: z.string().min(1).optional().describe('A PEM file with the certificate and its chain.'),
-    key: z.string().min(1).optional().describe('A PEM file with the private key of cert.'),
-    passphraseFile: z.string().min(1).optional().describe('A file whose first line opens the key.'),
-    names: z.array(hostName).min(1).optional().describe('Names to serve, instead of those in the certificate.'),
-    development: z
-      .array(z.string().min(1))
-      .min(1)
-      .optional()
-      .describe('Issue a development certificate for these names into path when it holds none.'),
-  })
-  .check((context) => {
-    const { path, cert, key, passphraseFile, development } = context.value;
-    const fail = (message: string) => context.issues.push({ code: 'custom', message, input: context.value });
-    if ((path === undefined) === (cert === undefined)) fail('needs either path, or cert and key');
-    else if ((cert === undefined) !== (key === undefined)) fail('cert and key belong together');
-    else if (path !== undefined && passphraseFile !== undefined) {
-      fail('passphraseFile goes with cert and key; below a path, NAME.pass beside NAME.key is used');
-    } else if (path === undefined && development !== undefined) fail('development goes with path');
-  });
+const headerName = z.string().regex(/^[A-Za-z0-9-]+$/, 'must be a header name of letters, digits and dashes');
+
+/** What readiness may turn on. */
+export const readinessTurnsOn = ['expired', 'out-of-sync', 'expiring', 'polling'] as const;
 
 /** The whole configuration. One schema: types, errors, and the JSON Schema for editors. */
 export const configSchema = z.strictObject({
   listeners: z
-    .array(z.strictObject({ address: address('::').describe('[HOST:]PORT') }))
+    .array(
+      z.strictObject({
+        address: address('::').describe('[HOST:]PORT'),
+        clientCertificates: clientCertificates.optional().describe('Whom to let in by client certificate (mTLS).'),
+      }),
+    )
     .min(1)
     .prefault([{ address: '[::]:8443' }])
     .describe('Where TLS connections are accepted.'),
   certificates: z.array(certificate).min(1).describe('Where certificates come from.'),
+  trust: trust.default({}).describe('What client certificates are checked against: CA certificates and CRLs, by name.'),
+  gate: gate.prefault({}).describe('What is done about a certificate that could be served, and should perhaps not be.'),
+  rotation: rotation.prefault({}),
+  expiry: expiry.prefault({}),
   upstreams: z
     .record(z.string().regex(/^[A-Za-z0-9_.-]+$/), z.strictObject({ targets: z.array(target).min(1) }))
     .refine((upstreams) => Object.keys(upstreams).length > 0, 'needs at least one upstream')
@@ -116,6 +67,10 @@ export const configSchema = z.strictObject({
       timeout: duration('30s').describe('After it, what is left of a drain is cut.'),
       spread: duration('5s').describe('The span over which connections are asked to leave.'),
       upgraded: duration('1h').describe('As timeout, for upgraded connections (WebSocket).'),
+      untrusted: z
+        .enum(['drain', 'cut'])
+        .default('drain')
+        .describe('What is done with connections whose client certificate is no longer trusted.'),
       readinessDelay: duration('0s').describe('When stopping: how long to go on accepting after readiness turned 503.'),
     })
     .prefault({}),
@@ -136,6 +91,10 @@ export const configSchema = z.strictObject({
         .string()
         .optional()
         .describe('A file with the bearer token that lets other machines change something.'),
+      readiness: z
+        .array(z.enum(readinessTurnsOn))
+        .default(['expired'])
+        .describe('What makes it unready, beside not serving.'),
     })
     .prefault({}),
   proxy: z
@@ -152,11 +111,19 @@ export const configSchema = z.strictObject({
         .array(z.string().refine(isRange, 'must be an IP address or a CIDR range'))
         .default([])
         .describe('Peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed.'),
-      certificateHeader: z
-        .string()
-        .regex(/^[A-Za-z0-9-]+$/)
+      certificateHeader: headerName
         .optional()
         .describe('A header that tells upstream the certificate the client was given.'),
+      clientCertificateHeaders: z
+        .strictObject({
+          xfcc: headerName.optional().describe("Everything in one, as Envoy's X-Forwarded-Client-Cert."),
+          subject: headerName.optional().describe('The distinguished name of the subject (RFC 4514).'),
+          names: headerName.optional().describe('The subject alternative names, separated by commas.'),
+          fingerprint: headerName.optional().describe('The SHA-256 fingerprint, lower-case hex.'),
+          serial: headerName.optional().describe('The serial number, lower-case hex.'),
+        })
+        .default({})
+        .describe('Headers that tell upstream the verified client certificate. Those of clients are never passed on.'),
     })
     .prefault({}),
   log: z

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { ClientCertificate } from './client-certificate.ts';
 import type { DrainPlan, Protocol } from './policy.ts';
 
 /** The certificate that a connection was given. */
@@ -29,6 +30,10 @@ export class Connection {
   readonly acceptedAt: number;
   secure: TLSSocket | null = null;
   certificate: CertificateTag | null = null;
+  /** What the client showed of itself; null when nothing, or when nobody asked. */
+  client: ClientCertificate | null = null;
+  /** The name the client asked for in its handshake, lower case; null when it named none. */
+  serverName: string | null = null;
   protocol: Protocol = 'handshake';
   handler: ProtocolHandler | null = null;
   /** Since when nothing is in flight; null while something is. */
@@ -40,6 +45,7 @@ export class Connection {
   /** How a drain ended it, when one did. */
   cut = false;
   #inFlight = 0;
+  readonly #reliedOn = new Set<string>();
 
   constructor(id: number, socket: Socket, now: number) {
     this.id = id;
@@ -61,6 +67,16 @@ export class Connection {
   /** Whether the response that is being written should be the last one. */
   get last(): boolean {
     return this.asked;
+  }
+
+  /** A request was let in because of the client certificate. @param trust the name of the bundle that vouched for it */
+  reliesOn(trust: string): void {
+    this.#reliedOn.add(trust);
+  }
+
+  /** The bundles because of which requests were let in. */
+  get reliedOn(): ReadonlySet<string> {
+    return this.#reliedOn;
   }
 
   /** A request begins. */

@@ -3,6 +3,8 @@
  *
  *   handshake ─▶ open ─▶ draining ─▶ closed        retire(fingerprints), stop()
  */
+export { type ClientCertificate, clientCertificateOf } from './client-certificate.ts';
+export { ClientTrust } from './client-trust.ts';
 export { type CertificateTag, Connection, type ProtocolHandler } from './connection.ts';
 export {
   type DrainOptions,
@@ -11,6 +13,7 @@ export {
   drainStep,
   idleQuiet,
   type Protocol,
+  planCut,
   planRetirement,
   planStop,
 } from './policy.ts';

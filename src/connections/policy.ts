@@ -43,6 +43,15 @@ export function planStop(now: number, options: DrainOptions, random: number): Dr
   return { askAt: now, closeIdleAt, cutAt, cutUpgradedAt: cutAt };
 }
 
+/** Milliseconds over which connections are cut that may not live on. */
+const cutSpread = 500;
+
+/** The plan for a connection that may not live on, whatever is in flight on it. */
+export function planCut(now: number, random: number): DrainPlan {
+  const cutAt = now + random * cutSpread;
+  return { askAt: cutAt, closeIdleAt: cutAt, cutAt, cutUpgradedAt: cutAt };
+}
+
 /** What a drain needs to know of a connection. */
 export interface DrainFacts {
   readonly protocol: Protocol;

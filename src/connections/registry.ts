@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Logger, Metrics } from '../observe/index.ts';
 import { type CertificateTag, Connection } from './connection.ts';
-import { type DrainOptions, type DrainPlan, drainStep, planRetirement, planStop } from './policy.ts';
+import { type DrainOptions, type DrainPlan, drainStep, planCut, planRetirement, planStop } from './policy.ts';
 
 /** Open connections by certificate id. */
 export type ConnectionCounts = Record<string, { current: number; draining: number }>;
@@ -87,6 +87,40 @@ export class ConnectionRegistry {
       counts.set(fingerprint, (counts.get(fingerprint) ?? 0) + 1);
     }
     return counts;
+  }
+
+  /**
+   * Cuts the connections on some certificates, over half a second: their clients come back at once, and not all in the same moment.
+   * @returns how many
+   */
+  cut(fingerprints: ReadonlySet<string>): number {
+    const now = performance.now();
+    let count = 0;
+    for (const connection of this.#connections.values()) {
+      if (!fingerprints.has(connection.certificate?.fingerprint ?? '')) continue;
+      this.#drain(connection, planCut(now, this.#random()));
+      count += 1;
+    }
+    return count;
+  }
+
+  /**
+   * Ends connections whose client is no longer trusted.
+   * @param isTrusted asked for each connection that showed a client certificate which counted for something
+   * @param how drained like those on a retired certificate, or cut
+   * @returns how many
+   */
+  retireClients(isTrusted: (connection: Connection) => boolean, how: 'drain' | 'cut'): number {
+    const now = performance.now();
+    let count = 0;
+    for (const connection of this.#connections.values()) {
+      if (connection.reliedOn.size === 0 || isTrusted(connection)) continue;
+      const plan = how === 'cut' ? planCut(now, this.#random()) : planRetirement(now, this.#options, this.#random());
+      // One that was upgraded gets no more time than any other.
+      this.#drain(connection, { ...plan, cutUpgradedAt: plan.cutAt });
+      count += 1;
+    }
+    return count;
   }
 
   /** Drains one connection, because its certificate was retired while it was being made. */

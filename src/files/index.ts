@@ -3,10 +3,11 @@
  *
  *   FileWatchService  says that something may have changed, never what it holds
  *   ThreadedReader    reads a directory tree (or a file) as it stood at one moment, in a thread of its own
+ *   examineMounts     finds what is wrong with the way the files are mounted
  */
-export { findFileMounts, parseMountPoints } from './mounts.ts';
+export { type ExamineOptions, examineMounts } from './doctor/index.ts';
 export { type FileContent, FileFault } from './read.ts';
-export { ThreadedReader, type ThreadedRequest } from './reading-thread.ts';
+export { isReadingStuck, ThreadedReader, type ThreadedRequest } from './reading-thread.ts';
 export { type Snapshot, SnapshotReader, type SnapshotRequest } from './snapshot.ts';
 export type {
   FileListener,

@@ -47,6 +47,11 @@ class ReadingThread {
     });
   }
 
+  /** Whether a thread waits for a file system that does not answer. */
+  get isStuck(): boolean {
+    return [...this.#calls].some(([worker, calls]) => worker !== this.#worker && calls.size > 0);
+  }
+
   #ask(call: Call): void {
     this.#worker ??= this.#start();
     this.#calls.get(this.#worker)?.set(call.message.call, call);
@@ -123,6 +128,11 @@ function toFault({ code, path, message }: FaultMessage): FileFault {
 }
 
 const thread = new ReadingThread();
+
+/** Whether a reading thread waits for a file system that does not answer. A process with such a thread cannot end by itself. */
+export function isReadingStuck(): boolean {
+  return thread.isStuck;
+}
 
 /** A {@link SnapshotReader} in the reading thread, which all of them share. */
 export class ThreadedReader {

@@ -38,9 +38,11 @@ export function decide(head: RequestHead, client: ClientFacts, context: Decision
   const { authority, path } = target;
   if (head.version === '2.0' && !belongsHere(authority.host, client, context))
     return refuse(421, 'REQUEST_MISDIRECTED');
+  const admission = client.admit(authority.host);
+  if (admission.kind === 'refuse') return admission;
   const upstream = context.router.match(authority.host, path);
   if (upstream === null) return refuse(404, 'ROUTE_NOT_FOUND');
-  const { headers, requestId } = requestHeaders(head.headers, authority, client, context);
+  const { headers, requestId } = requestHeaders(head.headers, authority, client, context, admission);
   return {
     kind: 'forward',
     upstream,

@@ -1,10 +1,19 @@
 import type { Socket } from 'node:net';
 import { BlockList, isIPv6 } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { CertificateTag, ConnectionRegistry } from '../connections/index.ts';
+import { normalizeName } from '../certificates/index.ts';
+import {
+  type CertificateTag,
+  ClientTrust,
+  type Connection,
+  type ConnectionRegistry,
+  clientCertificateOf,
+} from '../connections/index.ts';
 import type { Logger, Metrics } from '../observe/index.ts';
 import type { ContextStore, ListenerEvents, ServedIdentity } from '../tls/index.ts';
 import type { Upstream } from '../upstream/index.ts';
+import type { ClientHeaderNames } from './client-headers.ts';
+import { type ClientRules, openToAll } from './client-rules.ts';
 import { RequestHandler } from './handler.ts';
 import { Http1, type Http1Options } from './http1.ts';
 import { Http2, type Http2Options } from './http2.ts';
@@ -18,16 +27,27 @@ export interface FrontDoorOptions extends Http1Options, Http2Options {
   readonly trustedProxies: readonly string[];
   /** The field that tells upstream which certificate the client was given; none when null. */
   readonly certificateHeader: string | null;
+  /** The fields that tell upstream the verified certificate of the client. */
+  readonly clientHeaders: ClientHeaderNames;
   readonly access: boolean;
+  /** Told how clients take to the certificates that they are shown. */
+  readonly observe?: (id: string, fingerprint: string, refused: boolean) => void;
 }
 
+/** Alerts by which a client refuses the certificate it was shown (RFC 8446 §6.2), as OpenSSL names them. */
+const saysNo =
+  /ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(UNKNOWN|EXPIRED|REVOKED|UNOBTAINABLE))/;
+
 /** Receives what the listeners accept, keeps it in the registry, and hands it to the protocol that was negotiated. */
-export class FrontDoor implements ListenerEvents {
+export class FrontDoor {
   readonly #store: ContextStore;
   readonly #connections: ConnectionRegistry;
   readonly #metrics: Metrics;
   readonly #http1: Http1;
   readonly #http2: Http2;
+  readonly #trust: ClientTrust;
+  readonly #rules = new WeakMap<Connection, ClientRules>();
+  readonly #observe: NonNullable<FrontDoorOptions['observe']>;
 
   constructor(
     store: ContextStore,
@@ -44,25 +64,48 @@ export class FrontDoor implements ListenerEvents {
       router: new Router(options.routes),
       trusts: trusting(options.trustedProxies),
       certificateHeader: options.certificateHeader?.toLowerCase() ?? null,
+      clientHeaders: lowerCase(options.clientHeaders),
       certificateFor: (host: string) => store.resolve(host)?.identity.id,
     };
     const { access, idleTimeout } = options;
-    const handler = new RequestHandler({ decision, upstreams, metrics, logger, access, idleTimeout });
+    this.#trust = new ClientTrust((name) => store.current.bundles.get(name));
+    this.#observe = options.observe ?? (() => {});
+    const rulesOf = (connection: Connection) => this.#rules.get(connection) ?? openToAll;
+    const { trust } = this;
+    const handler = new RequestHandler({ decision, upstreams, trust, rulesOf, metrics, logger, access, idleTimeout });
     this.#http1 = new Http1(handler, new UpgradeHandler(handler), options);
     this.#http2 = new Http2(handler, options);
   }
 
-  readonly accepted = (socket: Socket): void => {
+  /** Which client certificates are trusted. */
+  get trust(): ClientTrust {
+    return this.#trust;
+  }
+
+  /** What a listener tells of its connections. @param rules whom it lets in */
+  eventsFor(rules: ClientRules): ListenerEvents {
+    return {
+      accepted: (socket) => this.#accepted(socket, rules),
+      identified: (socket, served, name) => this.#identified(socket, served, name),
+      secured: (socket, secure, served) => this.#secured(socket, secure, served),
+      failed: (socket, reason, plainHttp) => this.#failed(socket, reason, plainHttp),
+    };
+  }
+
+  #accepted(socket: Socket, rules: ClientRules): void {
     socket.on('error', () => {});
-    this.#connections.add(socket);
-  };
+    const connection = this.#connections.add(socket);
+    if (rules.asks) this.#rules.set(connection, rules);
+  }
 
-  readonly identified = (socket: Socket, served: ServedIdentity): void => {
+  #identified(socket: Socket, served: ServedIdentity, name: string): void {
     const connection = this.#connections.get(socket);
-    if (connection) this.#connections.tag(connection, tagOf(served));
-  };
+    if (!connection) return;
+    this.#connections.tag(connection, tagOf(served));
+    connection.serverName = normalizeName(name);
+  }
 
-  readonly secured = (socket: Socket, secure: TLSSocket, served: ServedIdentity): void => {
+  #secured(socket: Socket, secure: TLSSocket, served: ServedIdentity): void {
     const connection = this.#connections.get(socket);
     if (!connection) {
       secure.destroy();
@@ -74,6 +117,8 @@ export class FrontDoor implements ListenerEvents {
       const tag = tagOf(served);
       this.#connections.tag(connection, isForgetful(secure) ? { ...tag, names: this.#servedNames() } : tag);
     }
+    if (this.#rules.has(connection)) connection.client = clientCertificateOf(secure);
+    if (typeof secure.servername === 'string') connection.serverName = normalizeName(secure.servername);
     const resumed = secure.isSessionReused() ? 'true' : 'false';
     this.#metrics.handshakes.inc({ result: 'success', resumed });
     this.#metrics.handshakeDuration.observe((performance.now() - connection.acceptedAt) / 1000);
@@ -81,18 +126,21 @@ export class FrontDoor implements ListenerEvents {
     else this.#http1.serve(connection, secure);
     connection.idleSince = performance.now();
     // The certificate may have been retired while the client was still shaking hands.
-    const fingerprint = connection.certificate?.fingerprint ?? '';
+    const { id, fingerprint } = connection.certificate ?? tagOf(served);
+    if (resumed === 'false') this.#observe(id, fingerprint, false);
     if (!this.#store.current.fingerprints.has(fingerprint)) this.#connections.retireOne(connection);
-  };
+  }
 
-  readonly failed = (socket: Socket, _reason: string, plainHttp: boolean): void => {
+  #failed(socket: Socket, reason: string, plainHttp: boolean): void {
+    const certificate = this.#connections.get(socket)?.certificate;
+    if (certificate && saysNo.test(reason)) this.#observe(certificate.id, certificate.fingerprint, true);
     this.#metrics.handshakes.inc({ result: 'failure', resumed: 'false' });
     if (!plainHttp || !socket.writable) {
       socket.destroy();
       return;
     }
     endPolitely(socket, refusalText(400, 'PLAIN_HTTP'));
-  };
+  }
 
   #servedNames(): string[] {
     return [...this.#store.current.served.values()].flatMap(({ identity }) => identity.names);
@@ -115,6 +163,10 @@ function isForgetful(secure: TLSSocket): boolean {
 function tagOf({ identity }: ServedIdentity): CertificateTag {
   const { id, fingerprint, names, leaf } = identity;
   return { id, fingerprint, fingerprint256: leaf.fingerprint256, names };
+}
+
+function lowerCase(names: ClientHeaderNames): ClientHeaderNames {
+  return Object.fromEntries(Object.entries(names).map(([key, name]) => [key, name?.toLowerCase()]));
 }
 
 function trusting(ranges: readonly string[]): (address: string) => boolean {

@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream';
-import type { Connection } from '../connections/index.ts';
+import type { ClientTrust, Connection } from '../connections/index.ts';
 import type { Logger, Metrics } from '../observe/index.ts';
 import type { Upstream } from '../upstream/index.ts';
 import { discard } from './body.ts';
+import type { ClientRules } from './client-rules.ts';
 import { type DecisionContext, decide, type Forward } from './decide.ts';
 import { Exchange, type Outcome, type Responder } from './exchange.ts';
 import { answer } from './failure.ts';
@@ -11,6 +12,10 @@ import type { ClientFacts, Refusal, RequestHead } from './request.ts';
 export interface HandlerOptions {
   readonly decision: DecisionContext;
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** Which client certificates are trusted. */
+  readonly trust: ClientTrust;
+  /** Whom the listener of a connection lets in. */
+  readonly rulesOf: (connection: Connection) => ClientRules;
   readonly metrics: Metrics;
   readonly logger: Logger;
   /** Log each request. */
@@ -52,7 +57,16 @@ export class RequestHandler {
   }
 
   decide(connection: Connection, head: RequestHead): Forward | Refusal {
-    return decide(head, clientOf(connection), this.#options.decision);
+    return decide(head, this.#clientOf(connection), this.#options.decision);
+  }
+
+  #clientOf(connection: Connection): ClientFacts {
+    const { trust, rulesOf } = this.#options;
+    return {
+      address: connection.address,
+      certificate: connection.certificate ?? unknown,
+      admit: (host) => rulesOf(connection).admit(connection, host, trust),
+    };
   }
 
   upstream(forward: Forward): Upstream {
@@ -107,7 +121,3 @@ function hostOf(head: RequestHead): string | undefined {
 }
 
 const unknown = { id: '', fingerprint: '', fingerprint256: '', names: [] };
-
-function clientOf(connection: Connection): ClientFacts {
-  return { address: connection.address, certificate: connection.certificate ?? unknown };
-}

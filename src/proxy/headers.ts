@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { Authority } from './authority.ts';
+import { type ClientHeaderNames, clientHeaders } from './client-headers.ts';
+import type { Admitted } from './client-rules.ts';
 import type { ClientFacts } from './request.ts';
 
 /** Fields that concern one connection only (RFC 9110 §7.6.1), beside those that `Connection` names. */
@@ -42,6 +44,8 @@ export interface ForwardingOptions {
   readonly trusts: (address: string) => boolean;
   /** The field that tells upstream which certificate the client was given; none when null. */
   readonly certificateHeader: string | null;
+  /** The fields that tell upstream the verified certificate of the client. */
+  readonly clientHeaders: ClientHeaderNames;
 }
 
 /** The fields of a request as they go upstream. */
@@ -75,6 +79,7 @@ export function requestHeaders(
   authority: Authority,
   client: ClientFacts,
   options: ForwardingOptions,
+  admission: Pick<Admitted, 'certificate'> = { certificate: null },
 ): OutgoingHeaders {
   const named = connectionOptions(received);
   const trusted = options.trusts(client.address);
@@ -87,12 +92,12 @@ export function requestHeaders(
     const value = received[i + 1] ?? '';
     const lower = name.toLowerCase();
     if (lower === 'te' && /(^|,)\s*trailers\s*(,|;|$)/i.test(value)) trailers = true;
-    if (isDropped(lower, named) || isDisguised(lower, options)) continue;
+    if (isDropped(lower, named) || isReserved(lower, options) || isDisguised(lower, options)) continue;
     if (isClaim(lower)) {
       const before = claims.get(lower);
       if (trusted) claims.set(lower, before === undefined ? value : `${before}, ${value}`);
     } else if (lower === 'cookie') cookies.push(value);
-    else if (lower !== options.certificateHeader) headers.push(name, value);
+    else headers.push(name, value);
   }
   if (cookies.length > 0) headers.push('cookie', cookies.join('; '));
   // Says only that trailers are understood; it is answered for, not passed through (RFC 9110 §10.1.4).
@@ -103,7 +108,16 @@ export function requestHeaders(
   if (options.certificateHeader !== null) {
     headers.push(options.certificateHeader, `${client.certificate.id} ${client.certificate.fingerprint256}`);
   }
+  const [leaf] = admission.certificate?.chain ?? [];
+  if (leaf) headers.push(...clientHeaders(leaf, options.clientHeaders));
   return { headers, requestId };
+}
+
+/** Fields that Swivel alone writes: nobody is believed in them, not even a trusted proxy. */
+function isReserved(name: string, { certificateHeader, clientHeaders }: ForwardingOptions): boolean {
+  if (name === certificateHeader) return true;
+  for (const key in clientHeaders) if (clientHeaders[key as keyof ClientHeaderNames] === name) return true;
+  return false;
 }
 
 function isDropped(name: string, named: ReadonlySet<string>): boolean {
@@ -116,10 +130,10 @@ function isClaim(name: string): boolean {
 }
 
 /** Whether a name becomes one of ours where `_` and `-` are the same, as in CGI and what followed it (RFC 3875 §4.1.18). */
-function isDisguised(name: string, { certificateHeader }: ForwardingOptions): boolean {
+function isDisguised(name: string, options: ForwardingOptions): boolean {
   if (!name.includes('_')) return false;
   const plain = name.replaceAll('_', '-');
-  return isClaim(plain) || hopByHop.has(plain) || plain === certificateHeader;
+  return isClaim(plain) || hopByHop.has(plain) || isReserved(plain, options);
 }
 
 function pushForwarded(

@@ -5,6 +5,8 @@
  *   UpgradeHandler: connections that leave HTTP
  */
 export { type Authority, parseAuthority } from './authority.ts';
+export { type ClientHeaderNames, clientHeaders } from './client-headers.ts';
+export { type Admitted, type ClientRule, ClientRules, type ClientRulesOptions, openToAll } from './client-rules.ts';
 export { type DecisionContext, decide, type Forward } from './decide.ts';
 export { FrontDoor, type FrontDoorOptions } from './front-door.ts';
 export { connectionOptions, type ForwardingOptions, requestHeaders, responseHeaders } from './headers.ts';

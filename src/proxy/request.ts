@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import type { Admitted } from './client-rules.ts';
 
 /** The head of a request, the same for every HTTP version. */
 export interface RequestHead {
@@ -20,6 +21,8 @@ export interface RequestHead {
 export interface ClientFacts {
   readonly address: string;
   readonly certificate: { readonly id: string; readonly fingerprint256: string; readonly names: readonly string[] };
+  /** Whether it may send a request to a host, and the certificate of its own that was verified for that. */
+  readonly admit: (host: string) => Admitted | Refusal;
 }
 
 /** A request that is not proxied: the answer to it. */

@@ -1,5 +1,10 @@
-import { coversHost, type ValidatedIdentity, type Validity, validityOf } from '../certificates/index.ts';
+import { type ValidatedIdentity, validityOf } from '../certificates/index.ts';
 import { type Finding, finding } from '../errors.ts';
+import { expiryWarning, nextWarning } from './expiry.ts';
+import { covers, defaultGate, type GatePolicy } from './gate.ts';
+import type { Hold } from './holds.ts';
+import { judge } from './judge.ts';
+import type { TrialState } from './trials.ts';
 
 /** What is on disk under one id: an identity that can be served, or the reasons why not. */
 export interface Candidate {
@@ -9,27 +14,64 @@ export interface Candidate {
   readonly findings: readonly Finding[];
 }
 
-/** `serving`: what is on disk is served. The others: it is not, and why (see CONTRACT in the README). */
-export type IdentityState = 'serving' | 'rejected' | 'pending' | 'expired';
+/** `serving`: what is on disk is served. The others: it is not, or not to all, and why (see CONTRACT in the README). */
+export type IdentityState = 'serving' | 'rejected' | 'pending' | 'expired' | 'held' | 'canary';
 
 /** What was decided for one id. */
 export interface Verdict {
   readonly id: string;
   readonly source: string;
   /** `dropped`: its files are gone, and others serve its names. */
-  readonly result: 'applied' | 'unchanged' | 'rejected' | 'pending' | 'dropped';
+  readonly result: 'applied' | 'unchanged' | 'rejected' | 'pending' | 'dropped' | 'held' | 'canary';
   readonly state: IdentityState;
   readonly served: ValidatedIdentity | null;
+  /** What is on disk and not valid yet. */
+  readonly waiting?: ValidatedIdentity;
+  /** What some clients are given first. */
+  readonly canary?: ValidatedIdentity;
   readonly diskMatchesServed: boolean;
   /** Why what is on disk is not served. */
   readonly error: Finding | null;
   readonly warnings: readonly Finding[];
+  /** When time alone may change the verdict, beside the dates of certificates; milliseconds since 1970. */
+  readonly until?: number;
 }
+
+/** What is decided by, beside what is on disk and what is served. */
+export interface Rules {
+  readonly gate: GatePolicy;
+  readonly holdOf: (id: string) => Hold | undefined;
+  /** When a new certificate may be activated, milliseconds since 1970. */
+  readonly activatesAt: (identity: ValidatedIdentity, now: number) => number;
+  /** How far the trial of a new certificate is, and when it ends. */
+  readonly trialOf: (identity: ValidatedIdentity, now: number) => TrialState;
+  readonly trialEnd: (identity: ValidatedIdentity, now: number) => number;
+  /** Whether an operator said that it is to be served whatever the gate finds. */
+  readonly isAccepted: (identity: ValidatedIdentity) => boolean;
+  /** Whether its key was reported as compromised. */
+  readonly isCompromised: (identity: ValidatedIdentity) => boolean;
+  /** Milliseconds before the expiry of a served certificate at which it is warned of. */
+  readonly expiryWarnings: readonly number[];
+}
+
+/** Activate at once what passes the gate. */
+export const plainRules: Rules = {
+  gate: defaultGate,
+  holdOf: () => undefined,
+  activatesAt: (_, now) => now,
+  trialOf: () => 'passed',
+  trialEnd: (_, now) => now,
+  isAccepted: () => false,
+  isCompromised: () => false,
+  expiryWarnings: [],
+};
 
 export interface Decision {
   readonly verdicts: readonly Verdict[];
   /** The complete set to serve. */
   readonly target: readonly ValidatedIdentity[];
+  /** What some clients are given in place of what the target has for the same id. */
+  readonly canaries: readonly ValidatedIdentity[];
   /** When to decide again because time alone changes the outcome, milliseconds since 1970. */
   readonly wakeAt: number | null;
 }
@@ -44,46 +86,38 @@ export function decide(
   candidates: ReadonlyMap<string, Candidate>,
   served: ReadonlyMap<string, ValidatedIdentity>,
   now: number,
+  rules: Rules = plainRules,
 ): Decision {
   const verdicts: Verdict[] = [];
-  for (const candidate of candidates.values()) verdicts.push(judge(candidate, served.get(candidate.id) ?? null, now));
+  const onDisk = [...identitiesOf(candidates)];
+  const currentOf = (id: string) => rules.holdOf(id)?.instead ?? served.get(id) ?? null;
+  for (const candidate of candidates.values()) {
+    verdicts.push(judge(candidate, currentOf(candidate.id), onDisk, rules, now));
+  }
   const replacements = verdicts.flatMap((verdict) => (verdict.served ? [verdict.served] : []));
-  for (const [id, identity] of served) {
-    if (candidates.has(id)) continue;
+  for (const id of served.keys()) {
+    const identity = currentOf(id);
+    if (!identity || candidates.has(id)) continue;
     const hidden = directoryOf(identity, candidates);
-    verdicts.push(hidden ? judge({ ...hidden, id }, identity, now) : judgeMissing(identity, replacements, now));
+    const verdict = hidden
+      ? judge({ ...hidden, id }, identity, onDisk, rules, now)
+      : judgeMissing(identity, replacements, now);
+    verdicts.push(verdict);
   }
   verdicts.sort((a, b) => (a.id < b.id ? -1 : 1));
+  const told = verdicts.map((verdict) => withExpiry(verdict, rules.expiryWarnings, now));
   const target = verdicts.flatMap((verdict) => (verdict.served ? [verdict.served] : []));
-  return { verdicts, target, wakeAt: nextBoundary([...target, ...identitiesOf(candidates)], now) };
+  const canaries = verdicts.flatMap((verdict) => (verdict.canary ? [verdict.canary] : []));
+  const turns = [
+    ...verdicts.flatMap(({ until }) => (until === undefined ? [] : [until])),
+    ...target.map((identity) => nextWarning(identity, rules.expiryWarnings, now)),
+  ];
+  return { verdicts: told, target, canaries, wakeAt: nextTurn([...target, ...onDisk], turns, now) };
 }
 
-function judge(candidate: Candidate, current: ValidatedIdentity | null, now: number): Verdict {
-  const { id, source, identity, findings } = candidate;
-  const warnings = findings.filter((item) => item.severity === 'warning');
-  const base = { id, source, warnings };
-  const keep = (result: 'rejected' | 'pending', state: IdentityState, error: Finding | null): Verdict => ({
-    ...base,
-    result,
-    state: current && validityOf(current.leaf, now) === 'expired' ? 'expired' : state,
-    served: current,
-    diskMatchesServed: false,
-    error,
-  });
-  if (!identity) return keep('rejected', 'rejected', findings.find((item) => item.severity === 'error') ?? null);
-  const validity = validityOf(identity.leaf, now);
-  if (current?.fingerprint === identity.fingerprint) {
-    const error = validity === 'expired' ? outOfDate(identity, validity) : null;
-    const state = validity === 'expired' ? 'expired' : 'serving';
-    const renamed = current.names.join() !== identity.names.join() || current.source !== identity.source;
-    const keptOrRenamed = renamed ? identity : current;
-    return { ...base, result: 'unchanged', state, served: keptOrRenamed, diskMatchesServed: true, error };
-  }
-  if (validity === 'valid') {
-    return { ...base, result: 'applied', state: 'serving', served: identity, diskMatchesServed: true, error: null };
-  }
-  const error = outOfDate(identity, validity);
-  return validity === 'pending' ? keep('pending', 'pending', error) : keep('rejected', 'rejected', error);
+function withExpiry(verdict: Verdict, distances: readonly number[], now: number): Verdict {
+  const warning = verdict.served && expiryWarning(verdict.served, distances, now);
+  return warning ? { ...verdict, warnings: [...verdict.warnings, warning] } : verdict;
 }
 
 /** The directory an identity came from, when it cannot be read: then its files are not gone, they are out of sight. */
@@ -99,14 +133,8 @@ function directoryOf(
 /** The files of a served identity are gone. It stays, unless others on disk cover all of its names. */
 function judgeMissing(current: ValidatedIdentity, others: readonly ValidatedIdentity[], now: number): Verdict {
   const { id, source } = current;
-  const covered =
-    current.names.length > 0 &&
-    current.names.every((name) =>
-      others.some(
-        (other) =>
-          validityOf(other.leaf, now) === 'valid' && (other.names.includes(name) || coversHost(other.names, name)),
-      ),
-    );
+  const valid = others.filter((other) => validityOf(other.leaf, now) === 'valid');
+  const covered = current.names.length > 0 && current.names.every((name) => valid.some((other) => covers(other, name)));
   const error = finding('FILE_MISSING', 'error', {
     identity: id,
     file: current.files.certificate,
@@ -125,25 +153,15 @@ function judgeMissing(current: ValidatedIdentity, others: readonly ValidatedIden
   };
 }
 
-function outOfDate(identity: ValidatedIdentity, validity: Validity): Finding {
-  const file = identity.files.certificate;
-  const { notBefore, notAfter } = identity.leaf;
-  if (validity === 'pending') {
-    const message = `${file} is valid from ${new Date(notBefore).toISOString()}`;
-    return finding('CERT_NOT_YET_VALID', 'warning', { identity: identity.id, file, message });
-  }
-  const message = `${file} expired at ${new Date(notAfter).toISOString()}`;
-  return finding('CERT_EXPIRED', 'error', { identity: identity.id, file, message });
-}
-
 function* identitiesOf(candidates: ReadonlyMap<string, Candidate>): Iterable<ValidatedIdentity> {
   for (const { identity } of candidates.values()) if (identity) yield identity;
 }
 
-function nextBoundary(identities: Iterable<ValidatedIdentity>, now: number): number | null {
-  let next: number | null = null;
+function nextTurn(identities: Iterable<ValidatedIdentity>, turns: readonly number[], now: number): number | null {
+  let next = Number.POSITIVE_INFINITY;
   for (const { leaf } of identities) {
-    for (const at of [leaf.notBefore, leaf.notAfter + 1]) if (at > now && (next === null || at < next)) next = at;
+    for (const at of [leaf.notBefore, leaf.notAfter + 1]) if (at > now && at < next) next = at;
   }
-  return next;
+  for (const at of turns) if (at > now && at < next) next = at;
+  return next === Number.POSITIVE_INFINITY ? null : next;
 }

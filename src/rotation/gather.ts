@@ -1,6 +1,6 @@
 import type { Finding } from '../errors.ts';
 import type { Candidate } from './decide.ts';
-import type { SourceReader } from './source-reader.ts';
+import type { BundleCandidate, SourceReader } from './source-reader.ts';
 
 /**
  * Candidates of all sources. Who had an id first keeps it, whatever comes and goes on disk; that of another source is told apart by
@@ -10,12 +10,14 @@ import type { SourceReader } from './source-reader.ts';
 export function gather(
   readers: readonly SourceReader[],
   owners: Map<string, SourceReader>,
-): { candidates: Map<string, Candidate>; failures: Finding[] } {
+): { candidates: Map<string, Candidate>; bundles: BundleCandidate[]; failures: Finding[] } {
   const candidates = new Map<string, Candidate>();
+  const bundles: BundleCandidate[] = [];
   const failures: Finding[] = [];
   for (const reader of readers) {
     const { state } = reader;
     if (state.failure) failures.push(state.failure);
+    else bundles.push(...state.bundles.values());
     for (const candidate of state.candidates.values()) {
       const owner = owners.get(candidate.id) ?? reader;
       owners.set(candidate.id, owner);
@@ -23,7 +25,7 @@ export function gather(
       candidates.set(known.id, state.failure ? { ...known, identity: null, findings: [state.failure] } : known);
     }
   }
-  return { candidates, failures };
+  return { candidates, bundles, failures };
 }
 
 function withId(candidate: Candidate, id: string): Candidate {

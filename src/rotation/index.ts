@@ -1,16 +1,38 @@
 /**
  * Rotation: what is on disk becomes what is served.
  *
- *   marks ─▶ Reconciler: read ─▶ decide ─▶ prepare ─▶ commit ─▶ retire        Journal tells what happened
+ *   marks ─▶ Reconciler: read ─▶ Activation: decide ─▶ prepare ─▶ commit ─▶ confirm        Journal tells what happened
+ *                                    │ gate, holds, delays, trials        ◀── take back ──┘
  */
-export { type Candidate, type Decision, decide, type IdentityState, type Verdict } from './decide.ts';
-export { inspect } from './inspect.ts';
-export { type CertificateStatus, Journal, type Rotation, type Trigger } from './journal.ts';
+export type { ActivationOptions } from './activation.ts';
+export { type BundleVerdict, decideBundles } from './bundles.ts';
 export {
+  type Candidate,
+  type Decision,
+  decide,
+  type IdentityState,
+  plainRules,
+  type Rules,
+  type Verdict,
+} from './decide.ts';
+export type { Range } from './delays.ts';
+export { defaultGate, type GatePolicy } from './gate.ts';
+export type { Hold } from './holds.ts';
+export { inspect } from './inspect.ts';
+export { Journal, type Rotation, type Trigger } from './journal.ts';
+export {
+  type Confirmation,
   type GenerationPublisher,
   LocalPublisher,
   type Publication,
   type PublishedGeneration,
   type PublishedIdentity,
 } from './publisher.ts';
-export { Reconciler, type ReconcilerOptions, type Report } from './reconciler.ts';
+export { plainActivation, Reconciler, type ReconcilerOptions, type Report, type Wishes } from './reconciler.ts';
+export {
+  type BundleStatus,
+  type CertificateStatus,
+  type SourceStatus,
+  sourceStatus,
+} from './status.ts';
+export { type CanaryOptions, type Counts, isWorse, type Trial, Trials } from './trials.ts';

@@ -12,7 +12,14 @@ export async function inspect(
   now = Date.now(),
 ): Promise<{ verdicts: readonly Verdict[]; failures: readonly Finding[]; findings: readonly Finding[] }> {
   const readers = sources.map((source) => new SourceReader(source, loadTimeout));
-  await Promise.all(readers.map((reader) => reader.read(true)));
+  // A source that hangs keeps nothing alive, and here nothing else does.
+  const awake = setInterval(() => {}, loadTimeout);
+  try {
+    await Promise.all(readers.map((reader) => reader.read(true)));
+  } finally {
+    clearInterval(awake);
+    for (const source of sources) source.close?.();
+  }
   const { candidates, failures } = gather(readers, new Map());
   const { verdicts, target } = decide(candidates, new Map(), now);
   const { shadowed } = buildNameIndex(

@@ -1,10 +1,13 @@
 import type { ValidatedIdentity } from '../certificates/index.ts';
 import { coded, type Finding } from '../errors.ts';
 import type { Conditions, Logger, Metrics } from '../observe/index.ts';
+import type { BundleVerdict } from './bundles.ts';
 import type { Verdict } from './decide.ts';
 import type { PublishedGeneration } from './publisher.ts';
+import { type BundleStatus, bundleStatus, certificateStatus } from './status.ts';
+import type { Trial } from './trials.ts';
 
-export type Trigger = 'start' | 'event' | 'resync' | 'signal' | 'api' | 'schedule' | 'retry';
+export type Trigger = 'start' | 'event' | 'resync' | 'signal' | 'api' | 'schedule' | 'retry' | 'rollback' | 'canary';
 
 /** One certificate changed for another. */
 export interface Rotation {
@@ -19,25 +22,6 @@ export interface Rotation {
   readonly durationMs: number;
   /** Connections that were asked to leave. */
   readonly drained: number;
-}
-
-/** One certificate as /status tells it. */
-export interface CertificateStatus {
-  readonly id: string;
-  readonly source: string;
-  readonly names: readonly string[];
-  readonly fingerprint256: string | null;
-  readonly serialNumber: string | null;
-  readonly issuer: string | null;
-  readonly keyType: string | null;
-  readonly notBefore: string | null;
-  readonly notAfter: string | null;
-  readonly state: Verdict['state'];
-  readonly generation: number | null;
-  readonly activatedAt: string | null;
-  readonly diskMatchesServed: boolean;
-  readonly lastError: { code: string; message: string; file?: string; remedy: string; at: string } | null;
-  readonly warnings: readonly { code: string; message: string; remedy: string }[];
 }
 
 const rotationsKept = 50;
@@ -62,6 +46,7 @@ export class Journal {
   readonly #warned = new Map<string, string>();
   #rotations: Rotation[] = [];
   #verdicts: readonly Verdict[] = [];
+  #trust: readonly BundleVerdict[] = [];
   #sourceFailures: readonly Finding[] = [];
   /** What the gauges of certificates tell at the moment. */
   #shown = '';
@@ -98,12 +83,34 @@ export class Journal {
     );
   }
 
+  /** A new certificate is given to some clients first. */
+  trialBegan({ identity, promoteAt }: Trial): void {
+    const { id, leaf } = identity;
+    const line = { event: 'canary', certificate: id, to: leaf.fingerprint256 };
+    this.#logger.info(
+      { ...line, promoteAt: new Date(promoteAt).toISOString() },
+      'certificate is given to some clients',
+    );
+  }
+
+  /** Connections on certificates that were reported as compromised are being cut. */
+  cut(certificates: readonly string[], connections: number): void {
+    this.#logger.warn({ event: 'compromised', certificates, connections }, 'ticket keys renewed, connections cut');
+  }
+
   /**
    * A reconciliation came to its verdicts.
+   * @param trust of the trust bundles
    * @param insistent report rejections now, even those that may be the middle of a change
    */
-  decided(verdicts: readonly Verdict[], sourceFailures: readonly Finding[], insistent: boolean): void {
+  decided(
+    verdicts: readonly Verdict[],
+    trust: readonly BundleVerdict[],
+    sourceFailures: readonly Finding[],
+    insistent: boolean,
+  ): void {
     this.#verdicts = verdicts;
+    this.#trust = trust;
     this.#sourceFailures = sourceFailures;
     const now = performance.now();
     const wrong = new Set<string>();
@@ -119,6 +126,13 @@ export class Journal {
       const certain = insistent || verdict.result !== 'rejected';
       // A source that cannot be read is told once, not once for each certificate in it.
       this.#reject(verdict.id, verdict.error, now, certain, sourceFailures.includes(verdict.error));
+    }
+    for (const bundle of trust) {
+      const key = `trust:${bundle.id}`;
+      this.#warn({ id: key, warnings: bundle.warnings });
+      if (!bundle.error) continue;
+      wrong.add(key);
+      this.#reject(key, bundle.error, now, insistent);
     }
     for (const key of this.#rejections.keys()) {
       if (wrong.has(key)) continue;
@@ -159,33 +173,18 @@ export class Journal {
     }
   }
 
-  /** The certificates, as /status tells them. */
-  status(generation: PublishedGeneration): CertificateStatus[] {
+  /** The certificates, as /status tells them. @param trialOf what is on trial under an id */
+  status(generation: PublishedGeneration, trialOf: (id: string) => Trial | undefined = () => undefined) {
     return this.#verdicts
       .filter((verdict) => verdict.result !== 'dropped')
-      .map((verdict) => {
-        const served = generation.served.get(verdict.id);
-        const leaf = served?.identity.leaf;
-        const at = this.#rejections.get(verdict.id)?.at ?? new Date().toISOString();
-        const shadowed = generation.findings.filter((one) => one.identity === verdict.id);
-        return {
-          id: verdict.id,
-          source: verdict.source,
-          names: served?.identity.names ?? [],
-          fingerprint256: leaf?.fingerprint256 ?? null,
-          serialNumber: leaf?.serialNumber ?? null,
-          issuer: leaf?.issuer ?? null,
-          keyType: leaf?.keyType ?? null,
-          notBefore: leaf ? new Date(leaf.notBefore).toISOString() : null,
-          notAfter: leaf ? new Date(leaf.notAfter).toISOString() : null,
-          state: verdict.state,
-          generation: served?.since ?? null,
-          activatedAt: served?.activatedAt.toISOString() ?? null,
-          diskMatchesServed: verdict.diskMatchesServed,
-          lastError: verdict.error ? { ...coded(verdict.error), at } : null,
-          warnings: [...verdict.warnings, ...shadowed].map(coded),
-        };
-      });
+      .map((verdict) =>
+        certificateStatus(verdict, generation, trialOf(verdict.id), this.#rejections.get(verdict.id)?.at),
+      );
+  }
+
+  /** The trust bundles, as /status tells them. */
+  trustStatus(): BundleStatus[] {
+    return this.#trust.map(bundleStatus);
   }
 
   #reject(key: string, error: Finding, now: number, insistent: boolean, silent = false): void {
@@ -205,7 +204,7 @@ export class Journal {
     rejection.reported = true;
     if (silent) return;
     rejection.told = true;
-    const pending = error.code === 'CERT_NOT_YET_VALID';
+    const pending = error.severity === 'warning';
     const result = pending ? 'pending' : 'rejected';
     if (error.identity !== undefined) this.#metrics.certificateReloads.inc({ certificate: error.identity, result });
     const line = { event: result, certificate: error.identity, ...coded(error) };
@@ -213,7 +212,7 @@ export class Journal {
     else this.#logger.error(line, error.message);
   }
 
-  #warn(verdict: Verdict): void {
+  #warn(verdict: Pick<Verdict, 'id' | 'warnings'>): void {
     const text = verdict.warnings.map((warning) => warning.code + warning.message).join();
     if (this.#warned.get(verdict.id) === text) return;
     this.#warned.set(verdict.id, text);
@@ -232,6 +231,7 @@ export class Journal {
       this.#conditions.set('CertificatesValid', true, 'Valid', 'every served certificate is valid');
     }
     const wrong = this.#verdicts.filter((verdict) => verdict.error !== null).map((verdict) => verdict.id);
+    for (const { id, error } of this.#trust) if (error) wrong.push(id);
     const failures = this.#sourceFailures.map((failure) => failure.message);
     if (wrong.length + failures.length === 0) {
       this.#conditions.set('DiskInSync', true, 'InSync', 'what is on disk is served');

@@ -1,12 +1,14 @@
-import type { ValidatedIdentity } from '../certificates/index.ts';
-import type { ConnectionRegistry } from '../connections/index.ts';
+import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
+import { ClientTrust, type ConnectionRegistry } from '../connections/index.ts';
 import type { Finding } from '../errors.ts';
-import type { ContextStore } from '../tls/index.ts';
+import type { ContextStore, Target } from '../tls/index.ts';
 
 /** What is served, as far as rotation needs to know. */
 export interface PublishedGeneration {
   readonly number: number;
   readonly served: ReadonlyMap<string, PublishedIdentity>;
+  readonly canaries: ReadonlyMap<string, PublishedIdentity>;
+  readonly bundles: ReadonlyMap<string, TrustBundle>;
   readonly findings: readonly Finding[];
 }
 
@@ -30,29 +32,78 @@ export interface Publication {
 export interface GenerationPublisher {
   readonly current: PublishedGeneration;
   /** @param now milliseconds since 1970 */
-  prepare(identities: readonly ValidatedIdentity[], now: number): Promise<Publication>;
+  prepare(target: Target, now: number): Promise<Publication>;
+  /**
+   * Asks the listeners from outside what they show.
+   * @param ids of the identities to ask for
+   * @returns those of which another certificate was shown than is published
+   */
+  confirm(ids: readonly string[]): Promise<readonly string[]>;
+  /** Cuts the connections on some certificates within a second. @returns how many */
+  cut(fingerprints: ReadonlySet<string>): number;
 }
+
+/** Asks a listener for a name. @returns whether it showed the chain; null when it could not be asked */
+export type Confirmation = (identity: ValidatedIdentity) => Promise<boolean | null>;
 
 /** Publishes to the context store and the connections of this process. */
 export class LocalPublisher implements GenerationPublisher {
   readonly #store: ContextStore;
   readonly #connections: ConnectionRegistry;
+  readonly #untrusted: 'drain' | 'cut';
+  readonly #trust: ClientTrust;
+  #confirmation: Confirmation = async () => null;
 
-  constructor(store: ContextStore, connections: ConnectionRegistry) {
+  /** @param untrusted what is done with connections whose client is no longer trusted */
+  constructor(store: ContextStore, connections: ConnectionRegistry, untrusted: 'drain' | 'cut' = 'drain') {
     this.#store = store;
     this.#connections = connections;
+    this.#untrusted = untrusted;
+    this.#trust = new ClientTrust((name) => store.current.bundles.get(name));
   }
 
   get current(): PublishedGeneration {
     return this.#store.current;
   }
 
-  async prepare(identities: readonly ValidatedIdentity[], now: number): Promise<Publication> {
-    const prepared = await this.#store.prepare(identities, now);
+  /** From now on there are listeners to ask. */
+  confirmBy(confirmation: Confirmation): void {
+    this.#confirmation = confirmation;
+  }
+
+  async prepare(target: Target, now: number): Promise<Publication> {
+    const before = this.#store.current.bundles;
+    const prepared = await this.#store.prepare(target, now);
     return {
       failures: prepared.failures,
-      commit: async () => this.#connections.retire(prepared.commit()),
+      commit: async () => {
+        const drained = this.#connections.retire(prepared.commit());
+        if (before !== this.#store.current.bundles) this.#recheckClients();
+        return drained;
+      },
       abort: () => prepared.abort(),
     };
+  }
+
+  async confirm(ids: readonly string[]): Promise<readonly string[]> {
+    const wrong: string[] = [];
+    for (const id of ids) {
+      const served = this.current.served.get(id);
+      if (served && (await this.#confirmation(served.identity)) === false) wrong.push(id);
+    }
+    return wrong;
+  }
+
+  /** The bundles changed: connections live on only as far as they vouch for the client. */
+  #recheckClients(): void {
+    this.#connections.retireClients(
+      ({ client, reliedOn }) =>
+        client !== null && [...reliedOn].every((name) => this.#trust.verdictOn(client, name).ok),
+      this.#untrusted,
+    );
+  }
+
+  cut(fingerprints: ReadonlySet<string>): number {
+    return this.#connections.cut(fingerprints);
   }
 }

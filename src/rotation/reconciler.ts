@@ -1,24 +1,47 @@
-import { type CertificateSource, type ValidatedIdentity, validityOf } from '../certificates/index.ts';
+import type { CertificateSource } from '../certificates/index.ts';
 import { type Finding, messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
-import { type Candidate, type Decision, decide, type Verdict } from './decide.ts';
+import { Activation, type ActivationOptions } from './activation.ts';
+import { type BundleVerdict, decideBundles } from './bundles.ts';
+import type { Verdict } from './decide.ts';
+import { defaultGate } from './gate.ts';
 import { gather } from './gather.ts';
 import type { Journal, Trigger } from './journal.ts';
 import type { GenerationPublisher } from './publisher.ts';
-import { SourceReader } from './source-reader.ts';
+import { SourceReader, type SourceState } from './source-reader.ts';
+import { Alarm } from './timers.ts';
+import type { Trial } from './trials.ts';
 
 export interface ReconcilerOptions {
   /** Milliseconds after which reading one source counts as failed. */
   readonly loadTimeout: number;
+  readonly activation: ActivationOptions;
 }
+
+/** Activates at once what passes the gate. */
+export const plainActivation: ActivationOptions = {
+  gate: defaultGate,
+  canary: { share: 0, duration: 0 },
+  jitter: { min: 0, max: 0 },
+  expiryWarnings: [],
+};
 
 /** What came of one reconciliation. */
 export interface Report {
   readonly generation: number;
   readonly verdicts: readonly Verdict[];
+  readonly bundles: readonly BundleVerdict[];
   /** What is wrong with whole sources. */
   readonly failures: readonly Finding[];
+}
+
+/** What an operator asks for with a reconciliation. */
+export interface Wishes {
+  /** Identities whose certificate on disk is to be served whatever the gate or a hold says. */
+  readonly accept?: readonly string[];
+  /** Identities whose served certificate must not be used any more. */
+  readonly compromised?: readonly string[];
 }
 
 interface Request {
@@ -27,12 +50,18 @@ interface Request {
   /** Monotonic milliseconds of the first mark. */
   since: number;
   thorough: boolean;
+  readonly accept: Set<string>;
+  readonly compromised: Set<string>;
   readonly waiting: { resolve(report: Report): void; reject(error: unknown): void }[];
 }
 
 /** Delays of the attempts after a rejection, milliseconds; from then on the resync has it. */
 const retryDelays = [25, 50, 100, 200, 400, 800, 1600, 3200, 6400];
-const longestTimer = 2 ** 31 - 1;
+
+/** Milliseconds between two times a source is asked because it wants to be. */
+const shortestWait = 1000;
+/** Who asks in these ways waits for an answer: what may be the middle of a change is told as it is. */
+const insistent: ReadonlySet<Trigger> = new Set(['start', 'api', 'signal', 'rollback']);
 
 /**
  * Brings what is served in line with what is on disk. Level-triggered: marks say only that a source is worth a look. Single-flight:
@@ -44,14 +73,17 @@ export class Reconciler {
   readonly #journal: Journal;
   readonly #logger: Logger;
   readonly #now: () => number;
+  readonly #activation: Activation;
   readonly #subscriptions: Subscription[] = [];
   readonly #owners = new Map<string, SourceReader>();
+  /** When to look again at what is wrong, at what time alone changes, and at sources that asked for it. */
+  readonly #retry = new Alarm(() => this.#mark(this.#wrong, 'retry', true));
+  readonly #wake = new Alarm(() => this.#mark(this.#readers, 'schedule', false));
+  readonly #reask: ReadonlyMap<SourceReader, Alarm>;
+  #wrong: readonly SourceReader[] = [];
+  #retries = 0;
   #next: Request | null = null;
   #running = false;
-  #retry: NodeJS.Timeout | null = null;
-  #retries = 0;
-  #wake: NodeJS.Timeout | null = null;
-  #publishedAt = 0;
   #following = false;
   #stopped = false;
 
@@ -64,19 +96,53 @@ export class Reconciler {
     options: ReconcilerOptions,
     now: () => number = Date.now,
   ) {
-    this.#readers = sources.map((source) => new SourceReader(source, options.loadTimeout, (late) => this.#late(late)));
+    const { loadTimeout, activation } = options;
+    const late = (reader: SourceReader) => this.#late(reader);
+    this.#readers = sources.map((source) => new SourceReader(source, loadTimeout, late, activation.gate));
+    this.#reask = new Map(
+      this.#readers.map((reader) => [reader, new Alarm(() => this.#mark([reader], 'schedule', true))]),
+    );
     this.#publisher = publisher;
     this.#journal = journal;
     this.#logger = logger;
     this.#now = now;
+    this.#activation = new Activation(publisher, journal, activation);
   }
 
   /** Reconciles everything now, and tells what came of it. Serves start-up, SIGHUP, the admin endpoint and tests. */
-  runOnce(trigger: Trigger): Promise<Report> {
+  runOnce(trigger: Trigger, wishes: Wishes = {}): Promise<Report> {
     if (this.#stopped) return Promise.reject(new SwivelError('SHUTTING_DOWN'));
     return new Promise((resolve, reject) => {
-      this.#mark(this.#readers, trigger, true).waiting.push({ resolve, reject });
+      const request = this.#mark(this.#readers, trigger, true);
+      for (const id of wishes.accept ?? []) request.accept.add(id);
+      for (const id of wishes.compromised ?? []) request.compromised.add(id);
+      request.waiting.push({ resolve, reject });
     });
+  }
+
+  /**
+   * Serves an earlier certificate, until the files change.
+   * @param id of an identity; all that the last commit changed when left out
+   * @throws SwivelError CERTIFICATE_UNKNOWN, ROLLBACK_IMPOSSIBLE
+   */
+  async rollback(id?: string): Promise<Report & { readonly rolledBack: readonly string[] }> {
+    const rolledBack = this.#activation.rollback(id, this.#now());
+    return { ...(await this.runOnce('rollback')), rolledBack };
+  }
+
+  /** A client was shown a chain: counts for the trial of a canary. @param refused whether it answered with an alert */
+  observe(id: string, fingerprint: string, refused: boolean): void {
+    if (this.#activation.observe(id, fingerprint, refused) && !this.#stopped) this.#mark([], 'canary', false);
+  }
+
+  /** The trial of a certificate, if there is one. */
+  trialOf(id: string): Trial | undefined {
+    return this.#activation.trials.get(id);
+  }
+
+  /** The sources, as /status tells them. */
+  get sources(): readonly SourceState[] {
+    return this.#readers.map(({ state }) => state);
   }
 
   /** Follows changes from now on. */
@@ -104,8 +170,8 @@ export class Reconciler {
   stop(): void {
     this.#stopped = true;
     for (const subscription of this.#subscriptions) subscription.close();
-    if (this.#retry) clearTimeout(this.#retry);
-    if (this.#wake) clearTimeout(this.#wake);
+    for (const alarm of [this.#retry, this.#wake, ...this.#reask.values()]) alarm.clear();
+    for (const { source } of this.#readers) source.close?.();
     for (const { reject } of this.#next?.waiting ?? []) reject(new SwivelError('SHUTTING_DOWN'));
     this.#next = null;
   }
@@ -116,10 +182,18 @@ export class Reconciler {
   }
 
   #mark(readers: readonly SourceReader[], trigger: Trigger, thorough: boolean): Request {
-    this.#next ??= { sources: new Set(), trigger, since: performance.now(), thorough, waiting: [] };
+    this.#next ??= {
+      sources: new Set(),
+      trigger,
+      since: performance.now(),
+      thorough,
+      accept: new Set(),
+      compromised: new Set(),
+      waiting: [],
+    };
     for (const reader of readers) this.#next.sources.add(reader);
     this.#next.thorough ||= thorough;
-    if (trigger === 'api' || trigger === 'signal') this.#next.trigger = trigger;
+    if (trigger === 'api' || trigger === 'signal' || trigger === 'rollback') this.#next.trigger = trigger;
     const request = this.#next;
     if (!this.#running) void this.#drainRequests();
     return request;
@@ -150,73 +224,29 @@ export class Reconciler {
       subscription.update(this.#readers[i]?.state.watch ?? []);
     }
     const now = this.#now();
-    const { candidates, failures } = gather(this.#readers, this.#owners);
-    const served = new Map([...this.#publisher.current.served].map(([id, one]) => [id, one.identity]));
-    const { verdicts, wakeAt } = await this.#publish(candidates, served, request, now);
-    const insistent = request.trigger === 'start' || request.trigger === 'api' || request.trigger === 'signal';
-    this.#journal.decided(verdicts, failures, insistent);
+    const { candidates, bundles, failures } = gather(this.#readers, this.#owners);
+    const trust = decideBundles(bundles, this.#publisher.current.bundles, now);
+    const usable = trust.flatMap(({ served }) => (served ? [served] : []));
+    const { verdicts, wakeAt } = await this.#activation.run({ ...request, candidates, bundles: usable }, now);
+    this.#journal.decided(verdicts, trust, failures, insistent.has(request.trigger));
     this.#journal.published(this.#publisher.current);
-    this.#schedule(wakeAt, now, verdicts, request);
-    return { generation: this.#publisher.current.number, verdicts, failures };
+    this.#schedule(wakeAt, now, request, verdicts, trust);
+    return { generation: this.#publisher.current.number, verdicts, bundles: trust, failures };
   }
 
-  /**
-   * Decides, and publishes what that changes. What the TLS library refuses counts as broken, and it is decided again: nothing may
-   * be dropped in favour of it.
-   * @returns the decision that holds
-   */
-  async #publish(
-    candidates: ReadonlyMap<string, Candidate>,
-    served: ReadonlyMap<string, ValidatedIdentity>,
-    request: Request,
+  #schedule(
+    wakeAt: number | null,
     now: number,
-  ): Promise<Decision> {
-    const decision = decide(candidates, served, now);
-    if (this.#isPublished(decision.target, served, now)) return decision;
-    const publication = await this.#publisher.prepare(decision.target, now);
-    const usable = refuse(candidates, publication.failures);
-    if (usable) {
-      publication.abort();
-      return this.#publish(usable, served, request, now);
-    }
-    const drained = await publication.commit();
-    this.#publishedAt = now;
-    const durationMs = Math.round((performance.now() - request.since) * 10) / 10;
-    for (const verdict of decision.verdicts) {
-      if (verdict.result !== 'applied' && verdict.result !== 'dropped') continue;
-      if (request.trigger === 'start') continue;
-      const from = served.get(verdict.id);
-      const rotation = {
-        at: new Date(now).toISOString(),
-        certificate: verdict.id,
-        from: from?.leaf.fingerprint256 ?? null,
-        to: verdict.served?.leaf.fingerprint256 ?? null,
-        trigger: request.trigger === 'retry' ? ('event' as const) : request.trigger,
-        durationMs,
-        drained: (from && drained.get(from.fingerprint)) ?? 0,
-      };
-      this.#journal.rotated(rotation, verdict.served);
-    }
-    return decision;
-  }
-
-  #isPublished(target: readonly ValidatedIdentity[], served: ReadonlyMap<string, ValidatedIdentity>, now: number) {
-    return (
-      target.length === served.size &&
-      target.every((identity) => served.get(identity.id) === identity) &&
-      // Time alone may change who is the best for a name.
-      target.every(({ leaf }) => validityOf(leaf, now) === validityOf(leaf, this.#publishedAt))
-    );
-  }
-
-  #schedule(wakeAt: number | null, now: number, verdicts: readonly Verdict[], request: Request): void {
-    if (this.#wake) clearTimeout(this.#wake);
-    this.#wake = null;
-    if (wakeAt !== null && this.#following && !this.#stopped) {
-      const wait = Math.min(wakeAt - now, longestTimer);
-      this.#wake = setTimeout(() => this.#mark(this.#readers, 'schedule', false), wait).unref();
-    }
+    request: Request,
+    verdicts: readonly Verdict[],
+    trust: readonly BundleVerdict[],
+  ): void {
+    this.#wake.clear();
+    if (!this.#following || this.#stopped) return;
+    if (wakeAt !== null) this.#wake.set(wakeAt - now);
+    for (const reader of request.sources) this.#askAgain(reader, now);
     const rejected = new Set(verdicts.filter(({ result }) => result === 'rejected').map(({ source }) => source));
+    for (const { source, error } of trust) if (error) rejected.add(source);
     const wrong = this.#readers.filter(({ source, state }) => state.failure !== null || rejected.has(source.id));
     // Something new happened, or all is well: start over with the short delays. A resync that finds the same as ever is nothing new.
     const repeated = request.trigger === 'retry' || (request.trigger === 'resync' && !this.#journal.undecided);
@@ -224,28 +254,19 @@ export class Reconciler {
     if (wrong.length > 0 && (!repeated || request.trigger === 'retry')) this.#scheduleRetry(wrong);
   }
 
+  /** Asks a source again when it wants that; a little earlier, so that a fleet does not ask in one moment. */
+  #askAgain(reader: SourceReader, now: number): void {
+    const at = reader.state.failure ? null : reader.state.askAgainAt;
+    if (at === null) this.#reask.get(reader)?.clear();
+    else this.#reask.get(reader)?.set(Math.max(shortestWait, (at - now) * (1 - Math.random() * 0.05)));
+  }
+
   /** Looks again at sources that hold something wrong: it may be half-written. */
   #scheduleRetry(readers: readonly SourceReader[]): void {
     const wait = retryDelays[this.#retries];
     if (wait === undefined || !this.#following || this.#stopped) return;
     this.#retries += 1;
-    if (this.#retry) clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#mark(readers, 'retry', true), wait).unref();
+    this.#wrong = readers;
+    this.#retry.set(wait);
   }
-}
-
-/** The candidates without those that the TLS library refused; null when it refused none of them. */
-function refuse(
-  candidates: ReadonlyMap<string, Candidate>,
-  failures: readonly Finding[],
-): ReadonlyMap<string, Candidate> | null {
-  const usable = new Map(candidates);
-  let refused = false;
-  for (const failure of failures) {
-    const candidate = candidates.get(failure.identity ?? '');
-    if (!candidate?.identity) continue;
-    usable.set(candidate.id, { ...candidate, identity: null, findings: [...candidate.findings, failure] });
-    refused = true;
-  }
-  return refused ? usable : null;
 }

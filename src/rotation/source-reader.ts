@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CertificateSource, type IdentityMaterial, type Validation, validate } from '../certificates/index.ts';
+import {
+  type CertificateSource,
+  defaultValidation,
+  type IdentityMaterial,
+  type SourceMaterial,
+  type TrustBundle,
+  type Validation,
+  type ValidationPolicy,
+  validate,
+  validateBundle,
+} from '../certificates/index.ts';
 import { type Finding, finding, messageOf } from '../errors.ts';
 import { FileFault, type WatchTarget } from '../files/index.ts';
 import type { Candidate } from './decide.ts';
@@ -13,6 +23,20 @@ export interface SourceState {
   /** What is wrong with the source as a whole; then its candidates are unknown, not gone. */
   readonly failure: Finding | null;
   readonly watch: readonly WatchTarget[];
+  /** Trust bundles, by name. */
+  readonly bundles: ReadonlyMap<string, BundleCandidate>;
+  /** When the source wants to be asked again, milliseconds since 1970. */
+  readonly askAgainAt: number | null;
+  /** When it last answered, RFC 3339. */
+  readonly answeredAt: string | null;
+}
+
+/** What there is under the name of a trust bundle: one that can be used, or the reasons why not. */
+export interface BundleCandidate {
+  readonly id: string;
+  readonly source: string;
+  readonly bundle: TrustBundle | null;
+  readonly findings: readonly Finding[];
 }
 
 interface Validated {
@@ -26,18 +50,34 @@ export class SourceReader {
   readonly #timeout: number;
   readonly #answered: (reader: SourceReader) => void;
   #validated = new Map<string, Validated>();
+  readonly #policy: ValidationPolicy;
   #hanging = false;
   #state: SourceState;
 
   /**
    * @param timeout milliseconds after which a load counts as failed
    * @param answered called when a load that counted as failed has answered after all
+   * @param policy what is done about what does not keep a certificate from working
    */
-  constructor(source: CertificateSource, timeout: number, answered: (reader: SourceReader) => void = () => {}) {
+  constructor(
+    source: CertificateSource,
+    timeout: number,
+    answered: (reader: SourceReader) => void = () => {},
+    policy: ValidationPolicy = defaultValidation,
+  ) {
     this.source = source;
+    this.#policy = policy;
     this.#timeout = timeout;
     this.#answered = answered;
-    this.#state = { source: source.id, candidates: new Map(), failure: null, watch: source.watch };
+    this.#state = {
+      source: source.id,
+      candidates: new Map(),
+      failure: null,
+      watch: source.watch,
+      bundles: new Map(),
+      askAgainAt: null,
+      answeredAt: null,
+    };
   }
 
   /** The result of the last reading. */
@@ -72,8 +112,9 @@ export class SourceReader {
     try {
       const material = await this.source.load({ thorough });
       const candidates = new Map<string, Candidate>();
+      const bundles = this.#bundlesOf(material);
       for (const one of material.findings) {
-        if (one.identity !== undefined) addFinding(candidates, this.source.id, one.identity, one);
+        if (one.identity !== undefined && !bundles) addFinding(candidates, this.source.id, one.identity, one);
       }
       const seen = new Map<string, Validated>();
       for (const identity of material.identities) {
@@ -83,17 +124,41 @@ export class SourceReader {
       this.#validated = seen;
       const failure = material.findings.find((one) => one.identity === undefined && one.severity === 'error') ?? null;
       const known = failure ? this.#state.candidates : candidates;
-      return { source: this.source.id, candidates: known, failure, watch: material.watch };
+      return {
+        source: this.source.id,
+        candidates: known,
+        failure,
+        watch: material.watch,
+        bundles: bundles ?? this.#state.bundles,
+        askAgainAt: material.askAgainAt ?? null,
+        answeredAt: new Date().toISOString(),
+      };
     } catch (error) {
       if (error instanceof FileFault) return this.#failed(error.code, error.message, error.path);
       return this.#failed('SOURCE_UNREADABLE', `${this.source.id} cannot be read: ${messageOf(error)}`);
     }
   }
 
+  /** The trust bundles of a source that has them; null for one of identities. */
+  #bundlesOf({ bundles, findings }: SourceMaterial): Map<string, BundleCandidate> | null {
+    if (!bundles) return null;
+    const found = new Map<string, BundleCandidate>();
+    for (const one of findings) {
+      const id = one.identity ?? this.source.id;
+      found.set(id, { id, source: this.source.id, bundle: null, findings: [...(found.get(id)?.findings ?? []), one] });
+    }
+    for (const material of bundles) {
+      const before = found.get(material.id)?.findings ?? [];
+      const { bundle, findings: own } = validateBundle(material);
+      found.set(material.id, { id: material.id, source: this.source.id, bundle, findings: [...before, ...own] });
+    }
+    return found;
+  }
+
   #validate(identity: IdentityMaterial, seen: Map<string, Validated>): Validation {
     const digest = digestOf(identity);
     const known = this.#validated.get(identity.id);
-    const validation = known?.digest === digest ? known.validation : validate(identity);
+    const validation = known?.digest === digest ? known.validation : validate(identity, this.#policy);
     seen.set(identity.id, { digest, validation });
     return validation;
   }

@@ -1,74 +1,54 @@
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import { createSecureContext, type SecureContext } from 'node:tls';
-import { normalizeName, type ValidatedIdentity } from '../certificates/index.ts';
-import { type Finding, finding, messageOf, SwivelError } from '../errors.ts';
-import { buildNameIndex, lookUp, type NameIndex } from './names.ts';
+import { normalizeName, type TrustBundle, type ValidatedIdentity } from '../certificates/index.ts';
+import { type Finding, finding, SwivelError } from '../errors.ts';
+import { build, contextFailure, rehearsalFailure, reuse } from './contexts.ts';
+import {
+  emptyGeneration,
+  type Generation,
+  type PreparedGeneration,
+  type ServedIdentity,
+  type Target,
+} from './generation.ts';
+import { buildNameIndex, lookUp } from './names.ts';
+import { type RehearsalOptions, rehearse } from './rehearsal.ts';
 import { createTicketKeys } from './ticket-keys.ts';
-
-/** An identity with the TLS context that serves it. */
-export interface ServedIdentity {
-  readonly identity: ValidatedIdentity;
-  readonly context: SecureContext;
-  /** The generation it came in with. */
-  readonly since: number;
-  readonly activatedAt: Date;
-}
-
-/** Everything that is served, complete and unchangeable. Replaced whole, by one assignment. */
-export interface Generation {
-  readonly number: number;
-  readonly served: ReadonlyMap<string, ServedIdentity>;
-  readonly index: NameIndex<ServedIdentity>;
-  /** Serves clients without a server name, and unknown names unless those are rejected. Null when nothing is served. */
-  readonly fallback: ServedIdentity | null;
-  /** Lower-case hex fingerprints of the chains that are served. */
-  readonly fingerprints: ReadonlySet<string>;
-  /** What is worth knowing about the set as a whole. */
-  readonly findings: readonly Finding[];
-}
-
-/** A generation that was built and is not visible yet. Exactly one of `commit` and `abort` is called. */
-export interface PreparedGeneration {
-  readonly generation: Generation;
-  /** Identities whose context the TLS library refused; the set does not hold them. */
-  readonly failures: readonly Finding[];
-  /** Makes it the current one, synchronously. @returns the fingerprints that are no longer served */
-  commit(): ReadonlySet<string>;
-  abort(): void;
-}
 
 export interface ContextStoreOptions {
   /** The id of the identity for clients without a known name; the first one, by id, when left out. */
   readonly defaultCertificate?: string;
   readonly unknownName: 'default' | 'reject';
+  /** The share of handshakes that a canary gets, between 0 and 1. */
+  readonly canaryShare?: number;
+  /** How to rehearse handshakes before a certificate is served; not at all when left out. */
+  readonly rehearsal?: RehearsalOptions;
 }
-
-const empty: Generation = {
-  number: 0,
-  served: new Map(),
-  index: { exact: new Map(), wildcard: new Map(), shadowed: [] },
-  fallback: null,
-  fingerprints: new Set(),
-  findings: [],
-};
 
 /** Milliseconds of building contexts after which the event loop gets a turn. */
 const slice = 8;
+/** Milliseconds that rehearsing one generation may take: with thousands of new certificates, at start above all, only some are. */
+const rehearsalBudget = 1000;
 
 /** Holds the current generation, and builds the next one beside it. */
 export class ContextStore {
   readonly #options: ContextStoreOptions;
+  readonly #random: () => number;
   readonly #listeners = new Set<(generation: Generation) => void>();
-  readonly ticketKeys: Buffer = createTicketKeys();
-  #current: Generation = empty;
+  #ticketKeys = createTicketKeys();
+  #current: Generation = emptyGeneration;
   #preparing = false;
 
-  constructor(options: ContextStoreOptions) {
+  constructor(options: ContextStoreOptions, random: () => number = Math.random) {
     this.#options = options;
+    this.#random = random;
   }
 
   get current(): Generation {
     return this.#current;
+  }
+
+  /** What session tickets are sealed with, the same for all listeners. */
+  get ticketKeys(): Buffer {
+    return this.#ticketKeys;
   }
 
   /** Calls a listener within each commit. @returns how to end that */
@@ -78,35 +58,30 @@ export class ContextStore {
   }
 
   /**
-   * Builds the next generation. Contexts of unchanged identities are reused. An identity whose context cannot be built keeps
-   * the one it has, and is reported.
-   * @param identities the complete set that is to be served
+   * Builds the next generation, and rehearses handshakes with what is new in it. Contexts of unchanged identities are reused. An
+   * identity that cannot be served keeps what it has, and is reported.
    * @param now milliseconds since 1970
    */
-  async prepare(identities: readonly ValidatedIdentity[], now: number): Promise<PreparedGeneration> {
+  async prepare(target: Target, now: number): Promise<PreparedGeneration> {
     if (this.#preparing) throw new SwivelError('INTERNAL', 'a generation is being prepared already');
     this.#preparing = true;
     try {
       const base = this.#current;
-      const number = base.number + 1;
-      const served = new Map<string, ServedIdentity>();
-      const failures: Finding[] = [];
-      let sliceEnd = performance.now() + slice;
-      for (const identity of identities) {
-        const known = base.served.get(identity.id);
-        try {
-          served.set(identity.id, reuse(known, identity) ?? build(identity, number, now));
-        } catch (error) {
-          failures.push(contextFailure(identity, error));
-          if (known) served.set(identity.id, known);
-        }
-        if (performance.now() > sliceEnd) {
-          await yieldToEvents();
-          sliceEnd = performance.now() + slice;
-        }
-      }
-      const generation = this.#assemble(number, served, now);
-      return { generation, failures, commit: () => this.#commit(base, generation), abort: () => this.#end() };
+      const wanted = new Map(target.bundles.map((bundle) => [bundle.id, bundle]));
+      const trustChanged = !sameBundles(base.bundles, wanted);
+      const bundles = trustChanged ? wanted : base.bundles;
+      const building = new Building(base, bundles, trustChanged, now);
+      const served = await building.all(target.identities, base.served);
+      const canaries = await building.all(target.canaries, base.canaries);
+      const generation = this.#assemble({ number: base.number + 1, served, canaries, bundles }, now);
+      const failures = [...building.failures, ...(await this.#rehearse(building.fresh, generation))];
+      const renewKeys = target.renewTicketKeys || (trustChanged && base.number > 0);
+      return {
+        generation,
+        failures,
+        commit: () => this.#commit(base, generation, renewKeys),
+        abort: () => this.#end(),
+      };
     } catch (error) {
       this.#end();
       throw error;
@@ -125,7 +100,41 @@ export class ContextStore {
     return this.#options.unknownName === 'reject' ? undefined : (fallback ?? undefined);
   }
 
-  #assemble(number: number, served: Map<string, ServedIdentity>, now: number): Generation {
+  /** A name by which clients get an identity; null for the one they get without a name, undefined when they get it by none. */
+  nameFor({ id, names }: ValidatedIdentity): string | null | undefined {
+    const { index, fallback } = this.#current;
+    for (const name of names) {
+      const host = name.replace(/^\*\./, 'swivel-confirmation.');
+      if (lookUp(index, host)?.identity.id === id) return host;
+    }
+    return fallback?.identity.id === id ? null : undefined;
+  }
+
+  /** As `resolve`, for a handshake: some get the canary. */
+  choose(servername: string): ServedIdentity | undefined {
+    const stable = this.resolve(servername);
+    const canary = stable && this.#current.canaries.get(stable.identity.id);
+    return canary && this.#random() < (this.#options.canaryShare ?? 0) ? canary : stable;
+  }
+
+  async #rehearse(fresh: readonly ServedIdentity[], generation: Generation): Promise<Finding[]> {
+    const options = this.#options.rehearsal;
+    if (!options) return [];
+    const failures: Finding[] = [];
+    const end = performance.now() + rehearsalBudget;
+    for (const served of fresh) {
+      const reason = await rehearse(served, generation, options);
+      if (reason) failures.push(rehearsalFailure(served.identity, reason));
+      if (performance.now() > end) break;
+    }
+    return failures;
+  }
+
+  #assemble(
+    parts: Pick<Generation, 'number' | 'canaries' | 'bundles'> & { readonly served: Map<string, ServedIdentity> },
+    now: number,
+  ): Generation {
+    const { served, canaries } = parts;
     const index = buildNameIndex(served.values(), now);
     const wanted = this.#options.defaultCertificate;
     const chosen = wanted === undefined ? undefined : served.get(wanted);
@@ -135,19 +144,20 @@ export class ContextStore {
       findings.push(finding('DEFAULT_UNKNOWN', 'warning', { message }));
     }
     const first = [...served.keys()].sort()[0];
+    const everything = [...served.values(), ...canaries.values()];
     return {
-      number,
-      served,
+      ...parts,
       index,
       fallback: chosen ?? (first === undefined ? null : (served.get(first) ?? null)),
-      fingerprints: new Set([...served.values()].map(({ identity }) => identity.fingerprint)),
+      fingerprints: new Set(everything.map(({ identity }) => identity.fingerprint)),
       findings,
     };
   }
 
-  #commit(base: Generation, generation: Generation): ReadonlySet<string> {
+  #commit(base: Generation, generation: Generation, renewKeys: boolean): ReadonlySet<string> {
     if (!this.#preparing || base !== this.#current) throw new SwivelError('INTERNAL', 'the generation is out of date');
     this.#end();
+    if (renewKeys) this.#ticketKeys = createTicketKeys();
     this.#current = generation;
     for (const listener of this.#listeners) listener(generation);
     return base.fingerprints.difference(generation.fingerprints);
@@ -158,24 +168,57 @@ export class ContextStore {
   }
 }
 
-function reuse(known: ServedIdentity | undefined, identity: ValidatedIdentity): ServedIdentity | undefined {
-  if (known?.identity.fingerprint !== identity.fingerprint) return undefined;
-  return known.identity === identity ? known : { ...known, identity };
+/** The contexts of one generation in the making. */
+class Building {
+  readonly failures: Finding[] = [];
+  /** What was built anew. */
+  readonly fresh: ServedIdentity[] = [];
+  readonly #base: Generation;
+  readonly #bundles: ReadonlyMap<string, TrustBundle>;
+  readonly #rebuild: boolean;
+  readonly #now: number;
+  #sliceEnd = performance.now() + slice;
+
+  /** @param rebuild the bundles changed, which every context holds */
+  constructor(base: Generation, bundles: ReadonlyMap<string, TrustBundle>, rebuild: boolean, now: number) {
+    this.#base = base;
+    this.#bundles = bundles;
+    this.#rebuild = rebuild;
+    this.#now = now;
+  }
+
+  async all(identities: readonly ValidatedIdentity[], before: ReadonlyMap<string, ServedIdentity>) {
+    const served = new Map<string, ServedIdentity>();
+    for (const identity of identities) {
+      const known = before.get(identity.id);
+      try {
+        served.set(identity.id, this.#one(identity, known));
+      } catch (error) {
+        this.failures.push(contextFailure(identity, error));
+        if (known) served.set(identity.id, known);
+      }
+      if (performance.now() > this.#sliceEnd) {
+        await yieldToEvents();
+        this.#sliceEnd = performance.now() + slice;
+      }
+    }
+    return served;
+  }
+
+  #one(identity: ValidatedIdentity, before: ServedIdentity | undefined): ServedIdentity {
+    // What was on trial is promoted with the context it had.
+    const known = reuse(before, identity) ?? reuse(this.#base.canaries.get(identity.id), identity);
+    if (known && !this.#rebuild) return known;
+    const number = this.#base.number + 1;
+    const built = build(identity, this.#bundles.values(), number, this.#now);
+    if (known) return { ...known, context: built.context };
+    this.fresh.push(built);
+    return built;
+  }
 }
 
-/** What an identity gives to a TLS context; the listener's default context is made of the same. */
-export function contextOptions(identity: ValidatedIdentity) {
-  return { cert: identity.chainPem, key: identity.keyPem.reveal() };
-}
-
-function build(identity: ValidatedIdentity, since: number, now: number): ServedIdentity {
-  return { identity, context: createSecureContext(contextOptions(identity)), since, activatedAt: new Date(now) };
-}
-
-function contextFailure(identity: ValidatedIdentity, error: unknown): Finding {
-  return finding('CONTEXT_FAILED', 'error', {
-    identity: identity.id,
-    file: identity.files.certificate,
-    message: `the TLS library refuses ${identity.files.certificate}: ${messageOf(error)}`,
-  });
+function sameBundles(a: ReadonlyMap<string, TrustBundle>, b: ReadonlyMap<string, TrustBundle>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [id, { fingerprint }] of a) if (b.get(id)?.fingerprint !== fingerprint) return false;
+  return true;
 }

@@ -2,7 +2,9 @@ import type { Socket } from 'node:net';
 import { createServer, type SecureVersion, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import { systemCode } from '../errors.ts';
 import { formatAddress, type ListenAddress, listen } from './addresses.ts';
-import { type ContextStore, contextOptions, type Generation, type ServedIdentity } from './context-store.ts';
+import type { ContextStore } from './context-store.ts';
+import { contextOptions } from './contexts.ts';
+import type { Generation, ServedIdentity } from './generation.ts';
 
 export interface TlsOptionsOfListener {
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
@@ -12,6 +14,8 @@ export interface TlsOptionsOfListener {
   readonly handshakeTimeout: number;
   /** Milliseconds for which a session may be resumed. */
   readonly sessionTimeout: number;
+  /** Whether clients are asked for a certificate. */
+  readonly requestsClientCertificates?: boolean;
 }
 
 /** What a listener tells. One connection: accepted, perhaps identified, then secured or failed. */
@@ -19,7 +23,7 @@ export interface ListenerEvents {
   /** A TCP connection came in. */
   readonly accepted: (socket: Socket) => void;
   /** The certificate for its handshake was chosen. */
-  readonly identified: (socket: Socket, served: ServedIdentity) => void;
+  readonly identified: (socket: Socket, served: ServedIdentity, name: string) => void;
   /**
    * The handshake is done.
    * @param served what the client was shown; for a resumed session, what it would be shown now
@@ -56,6 +60,9 @@ export class TlsListener {
       handshakeTimeout: options.handshakeTimeout,
       pauseOnConnect: false,
       noDelay: true,
+      // Whether a certificate is good enough, and for which host, is decided afterwards.
+      requestCert: options.requestsClientCertificates === true,
+      rejectUnauthorized: false,
       SNICallback(
         this: TLSSocket,
         name: string,
@@ -99,7 +106,7 @@ export class TlsListener {
   #contextOptions(generation: Generation): TlsOptions {
     const { minVersion, ciphers, sessionTimeout } = this.#options;
     return {
-      ...(generation.fallback ? contextOptions(generation.fallback.identity) : {}),
+      ...(generation.fallback ? contextOptions(generation.fallback.identity, generation.bundles.values()) : {}),
       ...(ciphers === undefined ? {} : { ciphers }),
       minVersion: minVersion satisfies SecureVersion,
       ticketKeys: this.#store.ticketKeys,
@@ -109,7 +116,7 @@ export class TlsListener {
   }
 
   #identify(secure: TLSSocket, name: string, done: (error: Error | null, context?: ServedIdentity['context']) => void) {
-    const served = this.#store.resolve(name);
+    const served = this.#store.choose(name);
     if (!served) {
       rawOf(secure)?.write(unrecognizedName);
       done(new Error(`no certificate for the server name`));
@@ -117,7 +124,7 @@ export class TlsListener {
     }
     this.#chosen.set(secure, served);
     const raw = rawOf(secure);
-    if (raw) this.#events.identified(raw, served);
+    if (raw) this.#events.identified(raw, served, name);
     done(null, served.context);
   }
 

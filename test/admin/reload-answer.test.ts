@@ -5,7 +5,8 @@ import { finding } from '../../src/errors.ts';
 import type { Report, Verdict } from '../../src/rotation/index.ts';
 
 function answerTo(verdicts: readonly Partial<Verdict>[], failures: Report['failures'] = []) {
-  return buildReloadAnswer({ generation: 4, verdicts: verdicts as Verdict[], failures });
+  const full = verdicts.map((verdict) => ({ warnings: [], ...verdict })) as Verdict[];
+  return buildReloadAnswer({ generation: 4, verdicts: full, bundles: [], failures });
 }
 
 test('a verdict becomes applied, unchanged or rejected', () => {
@@ -15,6 +16,8 @@ test('a verdict becomes applied, unchanged or rejected', () => {
     unchanged: 'unchanged',
     rejected: 'rejected',
     pending: 'rejected',
+    canary: 'applied',
+    held: 'rejected',
   };
   for (const [result, expected] of Object.entries(outcomes)) {
     const { generation, results } = answerTo([{ id: 'a', result: result as Verdict['result'], error: null }]);

@@ -140,7 +140,7 @@ test('while it stops, a reload says so', bounded, async (t) => {
 test('an address that is taken', bounded, async (t) => {
   const { port } = await startAdmin(t, await temporaryDirectory(t));
   const options: AdminOptions = { address: { host: '127.0.0.1', port } };
-  const second = new AdminServer(options, {} as never, {} as never, {} as never);
+  const second = new AdminServer(options, {} as never, {} as never);
   await assert.rejects(second.open(), { code: 'LISTEN_FAILED', exitCode: 1 });
 });
 

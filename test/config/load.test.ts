@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Config, type Defaults, loadConfig, type Overrides } from '../../src/config/index.ts';
 import { type ErrorCode, SwivelError } from '../../src/errors.ts';
+import { defaultGate } from '../../src/rotation/index.ts';
 import { temporaryDirectory } from '../support/files.ts';
 
 const base: Overrides = { certs: ['/certs'], upstream: ['http://127.0.0.1:8080'] };
@@ -54,15 +55,20 @@ async function refused(
 
 test('the defaults', async () => {
   const minute = 60_000;
+  const day = 24 * 60 * minute;
   assert.deepEqual(await loadConfig(undefined, base), {
     listeners: [{ address: { host: '::', port: 8443 } }],
     certificates: [{ path: '/certs' }],
+    trust: {},
+    gate: defaultGate,
+    rotation: { jitter: { min: 0, max: 0 } },
+    expiry: { warn: [14 * day, 7 * day, day] },
     upstreams: { default: { targets: ['http://127.0.0.1:8080'] } },
     routes: [{ upstream: 'default' }],
     tls: { minVersion: 'TLSv1.2', unknownName: 'default', handshakeTimeout: 10_000, sessionTimeout: 5 * minute },
-    drain: { timeout: 30_000, spread: 5000, upgraded: 60 * minute, readinessDelay: 0 },
+    drain: { timeout: 30_000, spread: 5000, upgraded: 60 * minute, untrusted: 'drain', readinessDelay: 0 },
     watch: { mode: 'auto', resync: 30_000, pollInterval: 2000 },
-    admin: { address: { host: '127.0.0.1', port: 9901 } },
+    admin: { address: { host: '127.0.0.1', port: 9901 }, readiness: ['expired'] },
     proxy: {
       headersTimeout: 15_000,
       idleTimeout: 75_000,
@@ -73,6 +79,7 @@ test('the defaults', async () => {
       maxHeaderSize: 32 * 1024,
       maxConcurrentStreams: 128,
       trustedProxies: [],
+      clientCertificateHeaders: {},
     },
     log: { level: 'info', format: 'auto', access: false },
     workers: 'auto',
@@ -91,7 +98,7 @@ test('an unknown key is named with its place and the nearest known one', async (
     ['tls:\n  ciphers: A\n  minVerson: TLSv1.3\n', 3, /"tls\.minVerson"/, /^did you mean "minVersion"\?$/],
     ['routes:\n  - path: /\n    upstrem: a\n', 3, /"routes\.0\.upstrem"/, /^did you mean "upstream"\?$/],
     ['upstreams:\n  a:\n    target: [x]\n', 3, /"upstreams\.a\.target"/, /^did you mean "targets"\?$/],
-    ['log: {}\n\nfrobnicate: 1\n', 3, /"frobnicate"/, /^known keys here: listeners, certificates, upstreams, /],
+    ['log: {}\n\nfrobnicate: 1\n', 3, /"frobnicate"/, /^known keys here: listeners, certificates, trust, gate, /],
   ];
   for (const [text, line, says, remedy] of cases) {
     await refused(t, text, { code, line, says, remedy }, { certs: ['/certs'] });
@@ -119,8 +126,8 @@ test('a wrong value in the file is told with its line', async (t) => {
   ];
   for (const [text, line, says] of wrong) await refused(t, text, { code, line, says });
   const certificates: [string, RegExp][] = [
-    ['{ names: [a.test] }', /needs either path, or cert and key/],
-    ['{ path: /c, cert: /c.crt, key: /c.key }', /needs either path, or cert and key/],
+    ['{ names: [a.test] }', /needs one of path, cert and key, pkcs12, module/],
+    ['{ path: /c, cert: /c.crt, key: /c.key }', /needs one of path, cert and key, pkcs12, module/],
     ['{ cert: /c.crt }', /cert and key belong together/],
     ['{ path: /c, passphraseFile: /p }', /NAME\.pass/],
     ['{ path: /c, names: ["*"] }', /must be a host name/],
@@ -200,13 +207,6 @@ test('what is known and cannot be honoured says so', async (t) => {
   const code = 'CONFIG_UNSUPPORTED';
   await refused(t, 'log: {}\nworkers: 2\n', { code, line: 2, remedy: /1 or auto/ });
   await refused(t, 'workers: 1\n', { code, from: '--workers' }, { ...base, workers: '2' });
-  const upstream = { upstream: ['http://a'] };
-  await refused(
-    t,
-    'certificates:\n  - { path: /c }\n  - { pkcs12: /c.p12 }\n',
-    { code, line: 3, remedy: /PEM/ },
-    upstream,
-  );
   for (const workers of ['1', 'auto']) await loadConfig(undefined, { ...base, workers });
 });
 
@@ -224,12 +224,22 @@ test('flags win over the file, the file over the defaults of the image', async (
 
   const plain = await load(t, file, {}, image);
   assert.deepEqual(plain.certificates, [{ path: '/file' }]);
-  assert.deepEqual(plain.admin, { address: { host: '0.0.0.0', port: 9901 }, tokenFile: '/token' });
+  assert.deepEqual(plain.admin, {
+    address: { host: '0.0.0.0', port: 9901 },
+    tokenFile: '/token',
+    readiness: ['expired'],
+  });
   assert.deepEqual(
     plain.listeners.map(({ address }) => address.port),
     [1, 2],
   );
-  assert.deepEqual(plain.drain, { timeout: 1000, spread: 2000, upgraded: 3_600_000, readinessDelay: 0 });
+  assert.deepEqual(plain.drain, {
+    timeout: 1000,
+    spread: 2000,
+    upgraded: 3_600_000,
+    untrusted: 'drain',
+    readinessDelay: 0,
+  });
 
   const flags = {
     listen: ['7'],
@@ -244,9 +254,9 @@ test('flags win over the file, the file over the defaults of the image', async (
   assert.deepEqual(flagged.certificates, [{ path: '/flag' }, { path: '/other' }]);
   assert.deepEqual(flagged.upstreams, { default: { targets: ['http://x', 'http://y'] } });
   assert.deepEqual(flagged.routes, [{ upstream: 'default' }]);
-  assert.deepEqual(flagged.drain, { timeout: 9000, spread: 2000, upgraded: 3_600_000, readinessDelay: 0 });
+  assert.deepEqual(flagged.drain, { ...plain.drain, timeout: 9000 });
   assert.deepEqual(flagged.log, { level: 'error', access: true, format: 'auto' });
-  assert.deepEqual(flagged.admin, { address: 'off', tokenFile: '/token' });
+  assert.deepEqual(flagged.admin, { ...plain.admin, address: 'off' });
 
   const silent = await load(t, '', { upstream: ['http://a'] }, image);
   assert.deepEqual(silent.certificates, [{ path: '/image' }]);

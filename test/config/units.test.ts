@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { nearest, parseDuration, parseSize } from '../../src/config/index.ts';
 import { durationPattern, sizePattern } from '../../src/config/units.ts';
 
-const durations = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const durations = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const sizes = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
 test('a duration is its number times its unit, in milliseconds', () => {
@@ -29,7 +29,7 @@ test('a size is its number times its unit, in bytes', () => {
 });
 
 test('what is nearly a duration or a size is none', () => {
-  for (const text of ['', '30', 's', '-1s', '1 s', '1S', '1d', '.5s', '1.s', '1e3s', '1s ', '1h30m', '1s\n']) {
+  for (const text of ['', '30', 's', '-1s', '1 s', '1S', '1w', '.5s', '1.s', '1e3s', '1s ', '1h30m', '1s\n']) {
     assert.doesNotMatch(text, durationPattern, JSON.stringify(text));
   }
   for (const text of ['', '64', 'KiB', '-1B', '1 KiB', '64kb', '64KB', '1.5MiB', '1TiB', '0x1B', '1B\n']) {

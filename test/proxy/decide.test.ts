@@ -6,6 +6,7 @@ import { type ClientFacts, type DecisionContext, decide, type RequestHead, Route
 const client: ClientFacts = {
   address: '192.0.2.1',
   certificate: { id: 'app', fingerprint256: 'ab12', names: ['app.test', '*.app.test'] },
+  admit: () => ({ kind: 'admit', certificate: null }),
 };
 const context: DecisionContext = {
   router: new Router([
@@ -14,6 +15,7 @@ const context: DecisionContext = {
   ]),
   trusts: () => false,
   certificateHeader: null,
+  clientHeaders: {},
   certificateFor: (host) => (host === 'other.test' ? 'other' : 'app'),
 };
 
@@ -121,7 +123,7 @@ describe('what is refused', () => {
 
 describe('whether a request may come by this connection (RFC 9113 §9.1.1)', () => {
   const over2 = (host: string) => request({ version: '2.0', authority: host, fields: {} });
-  const anonymous = { address: '192.0.2.1', certificate: { id: 'none', fingerprint256: '', names: [] } };
+  const anonymous = { ...client, certificate: { id: 'none', fingerprint256: '', names: [] } };
 
   test('HTTP/2: its certificate covers the host', () => assert.equal(judge(over2('x.app.test')), 'app /'));
   test('HTTP/2: the same certificate would be chosen for it', () => assert.equal(judge(over2('alias.test')), 'app /'));

@@ -2,9 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { decodeFields, trailerFields } from '../../src/proxy/headers.ts';
-import { connectionOptions, parseAuthority, requestHeaders, responseHeaders } from '../../src/proxy/index.ts';
+import {
+  type ClientHeaderNames,
+  connectionOptions,
+  parseAuthority,
+  requestHeaders,
+  responseHeaders,
+} from '../../src/proxy/index.ts';
 
 const certificate = { id: 'app', fingerprint256: 'ab12', names: ['app.test'] };
+const admit = () => ({ kind: 'admit', certificate: null }) as const;
 const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization'];
 const perConnection = [...hopByHop, 'te', 'transfer-encoding', 'upgrade', 'http2-settings'];
 
@@ -13,6 +20,7 @@ interface Setting {
   readonly address?: string;
   readonly trusted?: boolean;
   readonly certificateHeader?: string | null;
+  readonly clientHeaders?: ClientHeaderNames;
 }
 
 function edit(received: readonly string[], setting: Setting = {}): { lines: string[]; fields: Map<string, string[]> } {
@@ -21,8 +29,12 @@ function edit(received: readonly string[], setting: Setting = {}): { lines: stri
   const { headers } = requestHeaders(
     received,
     authority,
-    { address: setting.address ?? '192.0.2.1', certificate },
-    { trusts: () => setting.trusted ?? false, certificateHeader: setting.certificateHeader ?? null },
+    { address: setting.address ?? '192.0.2.1', certificate, admit },
+    {
+      trusts: () => setting.trusted ?? false,
+      certificateHeader: setting.certificateHeader ?? null,
+      clientHeaders: setting.clientHeaders ?? {},
+    },
   );
   const fields = new Map<string, string[]>();
   const lines: string[] = [];

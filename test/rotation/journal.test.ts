@@ -80,6 +80,7 @@ test('status tells each certificate: what is served, since when, and why not wha
     source: 's',
     names: ['a.test'],
     fingerprint256: old.fingerprint256,
+    chainFingerprint256: old.fingerprint256,
     serialNumber: old.x509.serialNumber.toLowerCase(),
     issuer: issuer.subject,
     keyType: 'ec-p256',

@@ -236,6 +236,8 @@ test('a publisher that fails fails the run, and the next one makes up for it', b
         return local.current;
       },
       prepare: (...all) => (failing ? Promise.reject(new Error('no memory')) : local.prepare(...all)),
+      confirm: (ids) => local.confirm(ids),
+      cut: (fingerprints) => local.cut(fingerprints),
     }),
   });
   await assert.rejects(reconciler.runOnce('api'), /no memory/);

@@ -9,6 +9,7 @@ export type { Hash, KeyPair, KeyType } from './keys.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
+const authorityUsages = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign;
 
 export interface AuthorityOptions {
   /** Common name; unique by default, so that two authorities are never taken for one another. */
@@ -19,6 +20,20 @@ export interface AuthorityOptions {
   notAfter?: Date;
   /** The authority that signs this one; without it, a self-signed root. */
   parent?: Authority;
+  /** Certify the key of this one again instead of a fresh one. */
+  sameKeyAs?: { readonly keys: KeyPair };
+  /** How many intermediates may stand below it. */
+  pathLength?: number;
+  /** Basic constraints say that it is none. */
+  noCa?: boolean;
+  /** Key usage; `null` leaves the extension out. Default: to sign certificates and revocation lists. */
+  usages?: number | null;
+  /** `serverAuth`, `clientAuth` or object identifiers; without it, no such extension. */
+  eku?: readonly string[];
+  /** Hexadecimal. */
+  serial?: string;
+  /** Beside those that every authority has. */
+  extensions?: readonly x509.Extension[];
 }
 
 export interface LeafOptions {
@@ -40,6 +55,8 @@ export interface LeafOptions {
   hash?: Hash;
   /** Hexadecimal. */
   serial?: string;
+  /** Key usage; `null` leaves the extension out. */
+  usages?: number | null;
   /** URL of the issuer's certificate (Authority Information Access). */
   aiaCaIssuers?: string;
 }
@@ -47,6 +64,8 @@ export interface LeafOptions {
 export interface CrlOptions {
   thisUpdate?: Date;
   nextUpdate?: Date;
+  hash?: Hash;
+  extensions?: x509.Extension[];
 }
 
 /** A certificate with its key, as a test writes it to disk or gives it to `node:tls`. */
@@ -104,6 +123,10 @@ export class Authority {
     return `CN=${this.name}`;
   }
 
+  get x509(): X509Certificate {
+    return new X509Certificate(this.certificatePem);
+  }
+
   /** A leaf of this authority: for `localhost`, ECDSA P-256, valid for 90 days unless told otherwise. */
   async issue(options: LeafOptions = {}): Promise<Leaf> {
     const keys = options.sameKeyAs?.keys ?? (await generateKeys(options.keyType ?? 'ec-p256'));
@@ -124,14 +147,16 @@ export class Authority {
   }
 
   /** A revocation list, in PEM, that names `revoked`. */
-  async crl(revoked: readonly Leaf[], options: CrlOptions = {}): Promise<string> {
+  async crl(revoked: readonly { readonly x509: X509Certificate }[], options: CrlOptions = {}): Promise<string> {
+    const hash = options.hash ?? 'SHA-256';
     const crl = await x509.X509CrlGenerator.create({
       issuer: this.subject,
       thisUpdate: options.thisUpdate ?? new Date(Date.now() - HOUR),
       nextUpdate: options.nextUpdate ?? new Date(Date.now() + DAY),
-      entries: revoked.map((leaf) => ({ serialNumber: leaf.x509.serialNumber, revocationDate: new Date() })),
-      signingAlgorithm: signatureAlgorithm(this.keys, 'SHA-256'),
-      signingKey: signingKey(this.keys, 'SHA-256') as CryptoKey,
+      entries: revoked.map((one) => ({ serialNumber: one.x509.serialNumber, revocationDate: new Date() })),
+      extensions: options.extensions ?? [],
+      signingAlgorithm: signatureAlgorithm(this.keys, hash),
+      signingKey: signingKey(this.keys, hash) as CryptoKey,
     });
     // OpenSSL knows revocation lists by another label than the library's `CRL`.
     return `${crl.toString('pem').replaceAll(' CRL-----', ' X509 CRL-----')}\n`;
@@ -141,8 +166,9 @@ export class Authority {
 /** A new certificate authority: a self-signed root, or an intermediate below `parent`. */
 export async function createAuthority(options: AuthorityOptions = {}): Promise<Authority> {
   const name = options.name ?? `Test CA ${randomBytes(4).toString('hex')}`;
-  const keys = await generateKeys(options.keyType ?? 'ec-p256');
+  const keys = options.sameKeyAs?.keys ?? (await generateKeys(options.keyType ?? 'ec-p256'));
   const subject = `CN=${name}`;
+  const usages = options.usages === undefined ? authorityUsages : options.usages;
   const certificatePem = await sign({
     subject,
     keys,
@@ -150,9 +176,12 @@ export async function createAuthority(options: AuthorityOptions = {}): Promise<A
     hash: options.hash,
     notBefore: options.notBefore ?? new Date(Date.now() - DAY),
     notAfter: options.notAfter ?? new Date(Date.now() + 3650 * DAY),
+    serial: options.serial,
     extensions: [
-      new x509.BasicConstraintsExtension(true, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      new x509.BasicConstraintsExtension(!options.noCa, options.pathLength, true),
+      ...(usages === null ? [] : [new x509.KeyUsagesExtension(usages, true)]),
+      ...(options.eku ? [new x509.ExtendedKeyUsageExtension(options.eku.map(usageOid))] : []),
+      ...(options.extensions ?? []),
     ],
   });
   const chainPem = options.parent ? certificatePem + options.parent.chainPem : '';
@@ -200,9 +229,10 @@ function leafExtensions(options: LeafOptions, keyType: KeyType): x509.Extension[
   let usages = digitalSignature;
   if (keyType.startsWith('rsa-')) usages |= keyEncipherment;
   if (options.ca) usages |= keyCertSign;
+  const keyUsage = options.usages === undefined ? usages : options.usages;
   const extensions: x509.Extension[] = [
     new x509.BasicConstraintsExtension(options.ca ?? false, undefined, true),
-    new x509.KeyUsagesExtension(usages, true),
+    ...(keyUsage === null ? [] : [new x509.KeyUsagesExtension(keyUsage, true)]),
   ];
   const eku = options.eku === undefined ? ['serverAuth'] : options.eku;
   if (eku) extensions.push(new x509.ExtendedKeyUsageExtension(eku.map(usageOid)));

@@ -1,10 +1,16 @@
 import type { Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { Secret, type ValidatedIdentity, validate } from '../../src/certificates/index.ts';
+import { Secret, type TrustBundle, type ValidatedIdentity, validate } from '../../src/certificates/index.ts';
 import { type Connection, ConnectionRegistry, type DrainOptions } from '../../src/connections/index.ts';
 import { createLogger, createMetrics, type Metrics } from '../../src/observe/index.ts';
-import { FrontDoor, type FrontDoorOptions, type RouteOptions } from '../../src/proxy/index.ts';
+import {
+  type ClientRules,
+  FrontDoor,
+  type FrontDoorOptions,
+  openToAll,
+  type RouteOptions,
+} from '../../src/proxy/index.ts';
 import { ContextStore, TlsListener, type TlsOptionsOfListener } from '../../src/tls/index.ts';
 import { Upstream, type UpstreamOptions } from '../../src/upstream/index.ts';
 import { type Authority, createAuthority, type Leaf } from './pki.ts';
@@ -28,6 +34,9 @@ export interface FrontDoorSetup {
   readonly proxy?: Partial<FrontDoorOptions>;
   readonly timeouts?: Partial<UpstreamOptions>;
   readonly drain?: Partial<DrainOptions>;
+  /** Whom it lets in by client certificate. */
+  readonly clients?: ClientRules;
+  readonly bundles?: readonly TrustBundle[];
   /** The address to listen on; 127.0.0.1 when left out. */
   readonly host?: string;
 }
@@ -75,7 +84,10 @@ export async function startFrontDoor(t: Pick<TestContext, 'after'>, setup: Front
   const certificates = setup.certificates ?? { app: ['localhost', 'app.test', '*.app.test'] };
   for (const [id, names] of Object.entries(certificates)) leaves.set(id, await issuer.issue({ names }));
   const store = new ContextStore({ unknownName: 'default' });
-  (await store.prepare([...leaves].map(toIdentity), Date.now())).commit();
+  const identities = [...leaves].map(toIdentity);
+  (
+    await store.prepare({ identities, canaries: [], bundles: setup.bundles ?? [], renewTicketKeys: false }, Date.now())
+  ).commit();
 
   const drain = { timeout: 5000, spread: 0, upgraded: 5000, ...setup.drain };
   const connections = new RecordingRegistry(drain, metrics, logger);
@@ -101,12 +113,19 @@ export async function startFrontDoor(t: Pick<TestContext, 'after'>, setup: Front
     routes: setup.routes ?? [{ upstream: Object.keys(groups)[0] ?? 'default' }],
     trustedProxies: [],
     certificateHeader: null,
+    clientHeaders: {},
     access: true,
     ...setup.proxy,
   };
   const door = new FrontDoor(store, connections, upstreams, options, metrics, logger);
+  const rules = setup.clients ?? openToAll;
   const tls = { minVersion: 'TLSv1.2', handshakeTimeout: 5000, sessionTimeout: 300_000, ...setup.tls } as const;
-  const listener = new TlsListener({ host: setup.host ?? '127.0.0.1', port: 0 }, store, tls, door);
+  const listener = new TlsListener(
+    { host: setup.host ?? '127.0.0.1', port: 0 },
+    store,
+    { ...tls, requestsClientCertificates: rules.asks },
+    door.eventsFor(rules),
+  );
   await listener.open();
 
   let closing: Promise<void> | undefined;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SwivelError } from '../../src/errors.ts';
 import { ContextStore } from '../../src/tls/index.ts';
-import { freshIdentity, identityOf, refusedLeaf, serve, storeOf } from './support/identities.ts';
+import { freshIdentity, identityOf, refusedLeaf, serve, storeOf, targetOf } from './support/identities.ts';
 
 const a = await freshIdentity('a');
 const renewed = await freshIdentity('a');
@@ -12,7 +12,7 @@ test('nothing is visible before the commit, and nothing ever is after an abort',
   const store = new ContextStore({ unknownName: 'default' });
   const seen: number[] = [];
   store.onCommit(({ number }) => seen.push(number));
-  const prepared = await store.prepare([a], Date.now());
+  const prepared = await store.prepare(targetOf([a]), Date.now());
   assert.equal(store.current.number, 0);
   assert.equal(store.resolve('a.test'), undefined);
   prepared.abort();
@@ -25,7 +25,7 @@ test('nothing is visible before the commit, and nothing ever is after an abort',
 
 test('an aborted generation cannot be committed any more', async () => {
   const store = await storeOf([a]);
-  const prepared = await store.prepare([b], Date.now());
+  const prepared = await store.prepare(targetOf([b]), Date.now());
   prepared.abort();
   assert.throws(() => prepared.commit(), SwivelError);
   assert.equal(store.current.served.get('a')?.identity, a);
@@ -33,8 +33,8 @@ test('an aborted generation cannot be committed any more', async () => {
 
 test('one generation is prepared at a time', async () => {
   const store = await storeOf([a]);
-  const prepared = await store.prepare([b], Date.now());
-  await assert.rejects(store.prepare([renewed], Date.now()), { code: 'INTERNAL' });
+  const prepared = await store.prepare(targetOf([b]), Date.now());
+  await assert.rejects(store.prepare(targetOf([renewed]), Date.now()), { code: 'INTERNAL' });
   prepared.commit();
   await serve(store, renewed);
   assert.equal(store.current.number, 3);
@@ -62,7 +62,7 @@ test('what the TLS library refuses keeps what it has and is reported; the others
   const store = await storeOf([a, b]);
   const before = store.current.served.get('a');
   const newB = await freshIdentity('b');
-  const prepared = await store.prepare([identityOf('a', await refusedLeaf(['a.test'])), newB], Date.now());
+  const prepared = await store.prepare(targetOf([identityOf('a', await refusedLeaf(['a.test'])), newB]), Date.now());
   assert.deepEqual(
     prepared.failures.map(({ code, severity, identity, file }) => ({ code, severity, identity, file })),
     [{ code: 'CONTEXT_FAILED', severity: 'error', identity: 'a', file: 'a.crt' }],

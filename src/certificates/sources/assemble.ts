@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import { type Finding, finding } from '../../errors.ts';
 import type { FileContent, FileFault, Snapshot } from '../../files/index.ts';
 import { isCertificateLabel, isKeyLabel, parsePem, withoutKeys } from '../pem.ts';
+import type { Keystore } from '../pkcs12/index.ts';
 import { Secret } from '../secret.ts';
 import type { IdentityMaterial } from '../types.ts';
 
@@ -25,14 +26,19 @@ export function isWantedName(name: string): boolean {
   return extensions.has(posix.extname(name).toLowerCase());
 }
 
+/** cert-manager's keystores: the same key and certificates as the PEM files beside them, under a passphrase from elsewhere. */
+const certManager = { pem: ['tls.crt', 'tls.key'], keystores: ['keystore.p12', 'truststore.p12'] };
+
 export interface Assembled {
   readonly identities: readonly IdentityMaterial[];
+  /** Still to be opened, which takes time. */
+  readonly keystores: readonly Keystore[];
   readonly findings: readonly Finding[];
 }
 
 /**
  * Makes identities of the files of a directory by the naming conventions of Kubernetes, certbot, HAProxy and plain
- * `NAME.crt` + `NAME.key`. Pure.
+ * `NAME.crt` + `NAME.key`, and finds the keystores (`NAME.p12`, `NAME.pfx`). Pure.
  */
 export function assemble(source: string, snapshot: Pick<Snapshot, 'files' | 'faults'>): Assembled {
   const directories = new Map<string, Set<string>>();
@@ -48,7 +54,10 @@ export function assemble(source: string, snapshot: Pick<Snapshot, 'files' | 'fau
 
 class Assembly implements Assembled {
   readonly identities: IdentityMaterial[] = [];
+  readonly keystores: Keystore[] = [];
   readonly findings: Finding[] = [];
+  /** The keystores of the directory at hand, by the stem of their names. */
+  #stores = new Map<string, string[]>();
   readonly #source: string;
   readonly #snapshot: Pick<Snapshot, 'files' | 'faults'>;
 
@@ -70,14 +79,15 @@ class Assembly implements Assembled {
       this.#identity(below('fullchain'), parts.map(below), below(certbot.key), passphrase);
     }
     const rest = [...names].filter((name) => !used.has(name));
+    this.#stores = Map.groupBy(rest.filter(isKeystore), stemOf);
     for (const name of rest) {
       const extension = posix.extname(name);
-      const stem = name.slice(0, name.length - extension.length);
-      if (pkcs12Extensions.includes(extension.toLowerCase())) this.#pkcs12(below(name));
-      else if (extension === '.key') this.#pair(stem, name, names, below);
+      const stem = stemOf(name);
+      if (extension === '.key') this.#pair(stem, name, names, below);
       else if (certificateExtensions.includes(extension) && !names.has(`${stem}.key`))
         this.#alone(stem, name, names, below);
     }
+    for (const [stem, stores] of this.#stores) this.#keystore(stem, stores, names, below);
     for (const [name, fault] of this.#snapshot.faults) {
       // A sub-directory that cannot be listed; a file's own fault is reported with its identity.
       if (posix.dirname(name) === directory && !isWantedName(name)) this.#fault(name, fault);
@@ -87,7 +97,7 @@ class Assembly implements Assembled {
   #pair(stem: string, key: string, names: Set<string>, below: (name: string) => string): void {
     const certificate = certificateExtensions.map((extension) => `${stem}${extension}`).find((name) => names.has(name));
     if (!certificate) {
-      this.#finding('CERT_MISSING', below(stem), below(key));
+      if (!this.#stores.has(stem)) this.#finding('CERT_MISSING', below(stem), below(key));
       return;
     }
     this.#identity(below(stem), [below(certificate)], below(key), this.#passphrase(names, below, [stem]));
@@ -109,7 +119,8 @@ class Assembly implements Assembled {
     }
     const first = blocks.find((block) => isCertificateLabel(block.label));
     if (first) {
-      if (!isAuthority(first.pem)) this.#finding('KEY_MISSING', below(stem), below(name));
+      // Beside a keystore it is a copy of what that holds.
+      if (!isAuthority(first.pem) && !this.#stores.has(stem)) this.#finding('KEY_MISSING', below(stem), below(name));
       return;
     }
     // Other PEM (dhparam.pem, a CRL, a public key) is nobody's mistake; what is not PEM at all is.
@@ -148,9 +159,29 @@ class Assembly implements Assembled {
     return this.#snapshot.files.get(name);
   }
 
-  #pkcs12(name: string): void {
-    const id = name.slice(0, name.length - posix.extname(name).length);
-    this.#finding('KEYSTORE_UNREADABLE', id, name);
+  /** PEM files of the same name go before a keystore, and `.p12` before `.pfx`: one id means one certificate. */
+  #keystore(stem: string, stores: readonly string[], names: Set<string>, below: (name: string) => string): void {
+    const passphrase = this.#passphrase(names, below, [stem]);
+    const isCopy = (name: string) => passphrase === undefined && certManager.keystores.includes(name);
+    if (stores.every(isCopy) && certManager.pem.every((name) => names.has(name))) return;
+    const id = below(stem);
+    const paired = names.has(`${stem}.key`) && certificateExtensions.some((extension) => names.has(stem + extension));
+    const taken = paired || this.identities.some((one) => one.id === id);
+    const used = taken ? undefined : stores[0];
+    for (const name of stores) {
+      if (name !== used)
+        this.findings.push(shadowedKeystore(id, this.#pathOf(below(name)), used ?? 'a PEM certificate beside it'));
+    }
+    if (used === undefined) return;
+    const content = this.#content(below(used), id);
+    const secret = passphrase === undefined ? undefined : this.#content(passphrase, id);
+    if (!content || (passphrase !== undefined && !secret)) return;
+    this.keystores.push({
+      id,
+      source: this.#source,
+      content,
+      ...(secret ? { passphrase: passphraseOf(secret) } : {}),
+    });
   }
 
   #fault(name: string, { code, message, path }: FileFault): void {
@@ -158,9 +189,26 @@ class Assembly implements Assembled {
   }
 
   #finding(code: Finding['code'], identity: string, name: string): void {
-    const file = this.#snapshot.files.get(name)?.path ?? this.#snapshot.faults.get(name)?.path ?? name;
-    this.findings.push(finding(code, 'error', { file, identity }));
+    this.findings.push(finding(code, 'error', { file: this.#pathOf(name), identity }));
   }
+
+  #pathOf(name: string): string {
+    return this.#snapshot.files.get(name)?.path ?? this.#snapshot.faults.get(name)?.path ?? name;
+  }
+}
+
+/** A warning: a keystore is passed over because something else has its id. */
+export function shadowedKeystore(identity: string, file: string, other: string): Finding {
+  const message = `${file} is passed over: ${other} has the same name`;
+  return finding('NAME_SHADOWED', 'warning', { message, file, identity });
+}
+
+function isKeystore(name: string): boolean {
+  return pkcs12Extensions.includes(posix.extname(name).toLowerCase());
+}
+
+function stemOf(name: string): string {
+  return name.slice(0, name.length - posix.extname(name).length);
 }
 
 /** The text of a certificate file, without a key that it may hold too. */

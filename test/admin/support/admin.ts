@@ -4,7 +4,7 @@ import { AdminServer, type StatusSources } from '../../../src/admin/index.ts';
 import { PemDirectorySource } from '../../../src/certificates/index.ts';
 import { ConnectionRegistry } from '../../../src/connections/index.ts';
 import { Conditions, createLogger, createMetrics, type Metrics } from '../../../src/observe/index.ts';
-import { Journal, LocalPublisher, Reconciler } from '../../../src/rotation/index.ts';
+import { Journal, LocalPublisher, plainActivation, Reconciler } from '../../../src/rotation/index.ts';
 import { ContextStore } from '../../../src/tls/index.ts';
 
 /** How the endpoints answered. */
@@ -35,7 +35,10 @@ export async function startAdmin(
   const publisher = new LocalPublisher(new ContextStore({ unknownName: 'default' }), connections);
   const journal = new Journal(metrics, conditions, logger);
   const sources = [new PemDirectorySource(directory)];
-  const reconciler = new Reconciler(sources, publisher, journal, logger, { loadTimeout: 10_000 });
+  const reconciler = new Reconciler(sources, publisher, journal, logger, {
+    loadTimeout: 10_000,
+    activation: plainActivation,
+  });
   const status: StatusSources = {
     version: '1.2.3',
     startedAt: new Date(0),
@@ -43,9 +46,10 @@ export async function startAdmin(
     publisher,
     journal,
     connections,
+    reconciler,
   };
   const options = { address: { host, port: 0 }, ...(tokenFile === undefined ? {} : { tokenFile }) };
-  const admin = new AdminServer(options, status, metrics, reconciler);
+  const admin = new AdminServer(options, status, metrics);
   const { port } = await admin.open();
   t.after(() => {
     reconciler.stop();

@@ -1,12 +1,13 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { PemDirectorySource, PemFilesSource } from '../../../src/certificates/index.ts';
+import { PemDirectorySource, PemFilesSource, Pkcs12Source } from '../../../src/certificates/index.ts';
 import { CertbotLive, KubernetesVolume, temporaryDirectory, writeAtomically } from '../../support/files.ts';
 import type { Leaf } from '../../support/pki.ts';
 import { type Contents, conforms, isolates, type SourceFixture, type WideFixture } from './conformance.ts';
+import { KeystoreWriter } from './keystore-fixtures.ts';
 
-type Write = (path: string, data: string) => Promise<void>;
+type Write = (path: string, data: string | Buffer) => Promise<void>;
 type Place = Pick<SourceFixture, 'put' | 'clear'> & { readonly directory: string };
 type WidePlace = Place & Pick<WideFixture, 'putNeighbour'>;
 
@@ -69,6 +70,69 @@ async function combined(t: TestContext, write: Write): Promise<Place & { readonl
   };
 }
 
+/** A keystore with its passphrase beside it. */
+async function keystores(t: TestContext, write: Write): Promise<WidePlace> {
+  const directory = await temporaryDirectory(t);
+  const put = (name: string) => {
+    const writer = new KeystoreWriter();
+    return async (contents: Contents) => {
+      const { keystore, passphrase } = await writer.filesFor(contents);
+      await write(join(directory, `${name}.p12`), keystore);
+      if (passphrase === null) await rm(join(directory, `${name}.pass`));
+      else await write(join(directory, `${name}.pass`), `${passphrase}\n`);
+    };
+  };
+  return {
+    directory,
+    put: put('tls'),
+    putNeighbour: put('neighbour'),
+    async clear() {
+      for (const file of ['tls.p12', 'tls.pass']) await rm(join(directory, file));
+    },
+  };
+}
+
+async function kubernetesKeystores(t: TestContext): Promise<WidePlace> {
+  const root = await temporaryDirectory(t);
+  const volume = new KubernetesVolume(join(root, 'tls'));
+  const files = new Map<string, Record<string, string | Buffer>>();
+  const put = (name: string) => {
+    const writer = new KeystoreWriter();
+    return async (contents: Contents) => {
+      const { keystore, passphrase } = await writer.filesFor(contents);
+      const secret = passphrase === null ? {} : { [`${name}.password`]: passphrase };
+      files.set(name, { [`${name}.pfx`]: keystore, ...secret });
+      await volume.update(Object.assign({}, ...files.values()));
+    };
+  };
+  return {
+    directory: volume.directory,
+    put: put('tls'),
+    putNeighbour: put('neighbour'),
+    clear: () => volume.update({}),
+  };
+}
+
+/** A keystore and its passphrase in two directories. */
+async function namedKeystore(t: TestContext, write: Write): Promise<SourceFixture> {
+  const root = await temporaryDirectory(t);
+  const [pkcs12, passphraseFile] = [join(root, 'stores', 'tls.p12'), join(root, 'secrets', 'storepass')];
+  for (const directory of ['stores', 'secrets']) await mkdir(join(root, directory));
+  const writer = new KeystoreWriter();
+  return {
+    identity: 'tls',
+    source: new Pkcs12Source({ pkcs12, passphraseFile }),
+    async put(contents) {
+      const { keystore, passphrase } = await writer.filesFor(contents);
+      await write(passphraseFile, passphrase ?? '');
+      await write(pkcs12, keystore);
+    },
+    async clear() {
+      for (const file of [pkcs12, passphraseFile]) await rm(file);
+    },
+  };
+}
+
 async function directorySource<P extends Place>(place: Promise<P>, identity: string) {
   const fixture = await place;
   return { ...fixture, identity, source: new PemDirectorySource(fixture.directory) };
@@ -84,6 +148,9 @@ for (const [name, place] of [
   ['a directory, written by rename', (t) => plainDirectory(t, writeAtomically)],
   ['a directory, written in place', (t) => plainDirectory(t, inPlace)],
   ['a Kubernetes volume', kubernetes],
+  ['a directory with a keystore, written by rename', (t) => keystores(t, writeAtomically)],
+  ['a directory with a keystore, written in place', (t) => keystores(t, inPlace)],
+  ['a Kubernetes volume with a keystore', kubernetesKeystores],
 ] satisfies [string, (t: TestContext) => Promise<WidePlace>][]) {
   conforms(name, (t) => directorySource(place(t), 'tls'));
   isolates(name, (t) => directorySource(place(t), 'tls'));
@@ -102,6 +169,7 @@ for (const [how, write] of [
   conforms(`one named file that holds both, written ${how}`, (t) =>
     filesSource(combined(t, write), 'a.test.pem', 'a.test.pem'),
   );
+  conforms(`a named keystore, written ${how}`, (t) => namedKeystore(t, write));
 }
 conforms('named files of a Kubernetes volume', (t) => filesSource(kubernetes(t), 'tls.crt', 'tls.key'));
 conforms('named files of certbot', (t) => filesSource(certbot(t), 'fullchain.pem', 'privkey.pem'));

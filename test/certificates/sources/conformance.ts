@@ -20,6 +20,10 @@ export interface SourceFixture {
   readonly source: CertificateSource;
   /** The id of the one identity. */
   readonly identity: string;
+  /** Set when the source learns what to watch by loading. */
+  readonly learnsWatch?: true;
+  /** Set when the source fills a place that holds nothing. */
+  readonly fillsItself?: true;
   put(contents: Contents): Promise<void>;
   /** Removes what `put` wrote. */
   clear(): Promise<void>;
@@ -39,7 +43,7 @@ interface Loaded {
 
 async function load({ source }: SourceFixture, thorough = false): Promise<Loaded> {
   const material = await source.load({ thorough });
-  const validations = material.identities.map(validate);
+  const validations = material.identities.map((one) => validate(one));
   return {
     material,
     served: validations.flatMap(({ identity }) => identity ?? []),
@@ -96,7 +100,7 @@ export function conforms(name: string, makeSource: (t: TestContext) => Promise<S
       const absent = (await fixture.source.load({ thorough: false })).watch;
       await fixture.put(contents(first));
       const after = (await fixture.source.load({ thorough: false })).watch;
-      for (const targets of [before, absent, after]) {
+      for (const targets of fixture.learnsWatch ? [absent, after] : [before, absent, after]) {
         assert.ok(targets.length > 0);
         for (const { directory } of targets) assert.ok(isAbsolute(directory), directory);
       }
@@ -161,6 +165,7 @@ export function conforms(name: string, makeSource: (t: TestContext) => Promise<S
 
     test('nothing at all is a finding, and gone once there is something', async (t) => {
       const fixture = await makeSource(t);
+      if (fixture.fillsItself) return t.skip('there is never nothing');
       assertMissing(await load(fixture));
       await fixture.put(contents(first));
       assert.deepEqual(await served(fixture), expected(fixture, first));

@@ -4,8 +4,15 @@ import { ConnectionRegistry } from '../../../src/connections/index.ts';
 import type { Finding } from '../../../src/errors.ts';
 import { FileWatchService, type WatchOptions } from '../../../src/files/index.ts';
 import { Conditions, createLogger, createMetrics } from '../../../src/observe/index.ts';
-import { type GenerationPublisher, Journal, LocalPublisher, Reconciler } from '../../../src/rotation/index.ts';
-import { ContextStore } from '../../../src/tls/index.ts';
+import {
+  type ActivationOptions,
+  type GenerationPublisher,
+  Journal,
+  LocalPublisher,
+  plainActivation,
+  Reconciler,
+} from '../../../src/rotation/index.ts';
+import { ContextStore, type ContextStoreOptions } from '../../../src/tls/index.ts';
 
 type After = Pick<TestContext, 'after'>;
 type Line = Record<string, unknown>;
@@ -78,6 +85,8 @@ export class Log {
 export interface RotationSetup {
   readonly loadTimeout?: number;
   readonly now?: () => number;
+  readonly activation?: Partial<ActivationOptions>;
+  readonly store?: Partial<ContextStoreOptions>;
   /** Stands in for the publisher of this process. */
   readonly wrap?: (publisher: GenerationPublisher) => GenerationPublisher;
 }
@@ -88,11 +97,12 @@ export function rotation(t: After, sources: readonly CertificateSource[], setup:
   const conditions = new Conditions([]);
   const log = new Log();
   const logger = createLogger({ level: 'debug', format: 'json' }, log);
-  const store = new ContextStore({ unknownName: 'reject' });
+  const store = new ContextStore({ unknownName: 'reject', ...setup.store });
   const connections = new ConnectionRegistry({ timeout: 60_000, spread: 0, upgraded: 60_000 }, metrics, logger);
   const local = new LocalPublisher(store, connections);
   const journal = new Journal(metrics, conditions, logger);
-  const options = { loadTimeout: setup.loadTimeout ?? 20_000 };
+  const activation = { ...plainActivation, ...setup.activation };
+  const options = { loadTimeout: setup.loadTimeout ?? 20_000, activation };
   const publisher = setup.wrap?.(local) ?? local;
   const reconciler = new Reconciler(sources, publisher, journal, logger, options, setup.now);
   t.after(() => {
@@ -100,7 +110,7 @@ export function rotation(t: After, sources: readonly CertificateSource[], setup:
     connections.destroyAll();
   });
   const servedBy = (host: string) => store.resolve(host)?.identity;
-  return { metrics, conditions, log, store, connections, journal, reconciler, publisher, servedBy };
+  return { metrics, conditions, log, store, connections, journal, reconciler, publisher, local, servedBy };
 }
 
 /** A watch; it ends with the test. */

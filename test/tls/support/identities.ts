@@ -1,5 +1,5 @@
 import { type IdentityMaterial, Secret, type ValidatedIdentity, validate } from '../../../src/certificates/index.ts';
-import { ContextStore, type ContextStoreOptions } from '../../../src/tls/index.ts';
+import { ContextStore, type ContextStoreOptions, type Target } from '../../../src/tls/index.ts';
 import { type Authority, createAuthority, type Leaf } from '../../support/pki.ts';
 
 export const hour = 3_600_000;
@@ -43,7 +43,7 @@ export async function refusedLeaf(names: readonly string[]): Promise<Leaf> {
 
 /** Serves exactly these. @returns the fingerprints that are no longer served */
 export async function serve(store: ContextStore, ...identities: ValidatedIdentity[]): Promise<ReadonlySet<string>> {
-  return (await store.prepare(identities, Date.now())).commit();
+  return (await store.prepare(targetOf(identities), Date.now())).commit();
 }
 
 /** A store that serves these. */
@@ -54,4 +54,9 @@ export async function storeOf(
   const store = new ContextStore({ unknownName: 'default', ...options });
   await serve(store, ...identities);
   return store;
+}
+
+/** What a generation is made of that holds nothing but identities. */
+export function targetOf(identities: readonly ValidatedIdentity[], more: Partial<Target> = {}): Target {
+  return { identities, canaries: [], bundles: [], renewTicketKeys: false, ...more };
 }

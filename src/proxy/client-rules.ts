@@ -1,0 +1,61 @@
+import { normalizeName } from '../certificates/index.ts';
+import type { ClientCertificate, ClientTrust, Connection } from '../connections/index.ts';
+import { type Refusal, refuse } from './request.ts';
+
+/** Whether a host asks for client certificates, and whom it trusts. */
+export type ClientRule = { readonly mode: 'off' } | { readonly mode: 'optional' | 'required'; readonly trust: string };
+
+/** The rules of one listener. */
+export interface ClientRulesOptions {
+  readonly fallback: ClientRule;
+  /** By host name, or `*.` for one label. */
+  readonly hosts: ReadonlyMap<string, ClientRule>;
+}
+
+/** A client that may go on: with the certificate that was verified, or without one. */
+export interface Admitted {
+  readonly kind: 'admit';
+  readonly certificate: ClientCertificate | null;
+}
+
+/** Whom a listener lets in to which host. Asked for each request: one connection may carry requests for several hosts. */
+export class ClientRules {
+  readonly #fallback: ClientRule;
+  readonly #hosts: ReadonlyMap<string, ClientRule>;
+  /** Whether clients are asked for a certificate at all; Node can do that for a listener only, not for a host. */
+  readonly asks: boolean;
+
+  constructor({ fallback, hosts }: ClientRulesOptions) {
+    this.#fallback = fallback;
+    this.#hosts = new Map([...hosts].map(([name, rule]) => [normalizeName(name), rule]));
+    this.asks = [fallback, ...hosts.values()].some(({ mode }) => mode !== 'off');
+  }
+
+  /** @param host lower case, without trailing dot */
+  ruleFor(host: string): ClientRule {
+    const dot = host.indexOf('.');
+    return this.#hosts.get(host) ?? (dot > 0 ? this.#hosts.get(`*${host.slice(dot)}`) : undefined) ?? this.#fallback;
+  }
+
+  /**
+   * Whether a connection may send a request to a host. An optional certificate that is not accepted is refused as well: who shows one
+   * means to be recognised by it.
+   */
+  admit(connection: Connection, host: string, trust: ClientTrust): Admitted | Refusal {
+    const rule = this.ruleFor(host);
+    if (rule.mode === 'off') return { kind: 'admit', certificate: null };
+    const { client } = connection;
+    if (client) {
+      if (!trust.verdictOn(client, rule.trust).ok) return refuse(403, 'CLIENT_CERTIFICATE_REJECTED');
+      connection.reliesOn(rule.trust);
+      return { kind: 'admit', certificate: client };
+    }
+    if (rule.mode === 'optional') return { kind: 'admit', certificate: null };
+    // Made for another host, where the client saw no reason to show one: it may on a connection of its own.
+    const elsewhere = connection.serverName !== null && connection.serverName !== host;
+    return elsewhere ? refuse(421, 'REQUEST_MISDIRECTED') : refuse(403, 'CLIENT_CERTIFICATE_REQUIRED');
+  }
+}
+
+/** Lets everybody in. */
+export const openToAll = new ClientRules({ fallback: { mode: 'off' }, hosts: new Map() });

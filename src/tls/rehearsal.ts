@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { duplexPair } from 'node:stream';
+import {
+  connect,
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type SecureContext,
+  type SecureVersion,
+  TLSSocket,
+} from 'node:tls';
+import { systemCode } from '../errors.ts';
+import { contextOptions } from './contexts.ts';
+import type { Generation, ServedIdentity } from './generation.ts';
+import { lookUp } from './names.ts';
+
+/** What the listeners use; a rehearsal must meet the same. */
+export interface RehearsalOptions {
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  readonly ciphers?: string;
+}
+
+/** Names of one certificate that are tried at most; one with thousands would hold up its own rotation. */
+const namesTried = 32;
+/** Milliseconds one handshake may take; there is no network in it. */
+const patience = 5000;
+
+/**
+ * Shakes hands in memory with a certificate that is about to be served: each of its names, TLS 1.2 and 1.3, by the name index of the
+ * generation that is to be.
+ * @returns why it may not be served; null when every handshake showed the right chain
+ */
+export async function rehearse(
+  served: ServedIdentity,
+  generation: Generation,
+  options: RehearsalOptions,
+): Promise<string | null> {
+  const names = served.identity.names.slice(0, namesTried).map((name) => name.replace(/^\*\./, 'swivel-rehearsal.'));
+  const versions: SecureVersion[] = options.minVersion === 'TLSv1.3' ? ['TLSv1.3'] : ['TLSv1.3', 'TLSv1.2'];
+  const fallback = createSecureContext({ ...options, ...contextOptions(served.identity, []), honorCipherOrder: true });
+  for (const name of names.length > 0 ? names : [null]) {
+    const winner = name === null ? undefined : lookUp(generation.index, name);
+    // Another certificate serves this name, and is not the one on trial.
+    if (winner && winner.identity.id !== served.identity.id) continue;
+    for (const version of versions) {
+      const failure = await shakeHands(served, name, version, fallback);
+      if (failure) return `${version}${name === null ? '' : ` for ${name}`}: ${failure}`;
+    }
+  }
+  return null;
+}
+
+/** @returns what went wrong */
+async function shakeHands(
+  { identity, context }: ServedIdentity,
+  name: string | null,
+  version: SecureVersion,
+  fallback: SecureContext,
+): Promise<string | null> {
+  const [near, far] = duplexPair();
+  const server = new TLSSocket(far as Socket, {
+    isServer: true,
+    secureContext: fallback,
+    SNICallback: (_, done) => done(null, context),
+  });
+  const client = connect({
+    socket: near,
+    ...(name === null ? {} : { servername: name }),
+    minVersion: version,
+    maxVersion: version,
+    // The chain is compared with what it is to be; whom clients trust is their matter.
+    rejectUnauthorized: false,
+  });
+  const timer = setTimeout(() => client.destroy(new Error('the handshake did not end')), patience);
+  try {
+    return await new Promise<string | null>((resolve) => {
+      const failed = (error: Error) => resolve(systemCode(error) ?? error.message);
+      server.once('error', failed);
+      client.once('error', failed);
+      client.once('secureConnect', () => {
+        resolve(showsChain(client, identity.chainPem, identity.fingerprint) ? null : 'another chain was shown');
+      });
+    });
+  } finally {
+    clearTimeout(timer);
+    for (const socket of [client, server]) {
+      socket.on('error', () => {});
+      socket.destroy();
+    }
+  }
+}
+
+/**
+ * Whether a client was shown a chain.
+ * @param chainPem what it should be
+ * @param fingerprint SHA-256 over all of it, as in ValidatedIdentity
+ */
+export function showsChain(client: TLSSocket, chainPem: string, fingerprint: string): boolean {
+  const hash = createHash('sha256');
+  let certificate: DetailedPeerCertificate | undefined = client.getPeerCertificate(true);
+  // No further than what is to be sent: Node goes on with what it knows of authorities itself.
+  for (let left = chainPem.split('-----BEGIN ').length - 1; left > 0 && certificate?.raw; left -= 1) {
+    hash.update(certificate.raw);
+    certificate = certificate.issuerCertificate === certificate ? undefined : certificate.issuerCertificate;
+  }
+  return hash.digest('hex') === fingerprint;
+}
