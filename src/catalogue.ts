@@ -73,7 +73,8 @@ export const catalogue = {
   },
   SOURCE_EMPTY: {
     summary: 'the certificate directory holds no certificate',
-    remedy: 'put tls.crt and tls.key (or NAME.crt and NAME.key, fullchain.pem and privkey.pem) into it',
+    remedy:
+      'put tls.crt and tls.key (or NAME.crt and NAME.key, fullchain.pem and privkey.pem, NAME.p12 and NAME.pass) into it',
     exit: 3,
   },
   SOURCE_UNREADABLE: {

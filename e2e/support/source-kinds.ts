@@ -1,6 +1,11 @@
-import { join } from 'node:path';
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Leaf } from '../../test/support/pki.ts';
 import type { Files } from '../../test/support/writers/index.ts';
+
+const execute = promisify(execFile);
 
 /** A form in which a certificate lies on disk, and how the configuration names it. */
 export interface SourceKind {
@@ -87,5 +92,47 @@ const combined: SourceKind = {
   },
 };
 
+/** A keystore as `openssl pkcs12` makes it, and its passphrase, which is another one each time. */
+const keystore = async (leaf: Leaf, stem: string, passphrase: string = randomUUID()): Promise<Files> => {
+  const made = execute('openssl', ['pkcs12', '-export', '-passout', `pass:${passphrase}`], { encoding: 'buffer' });
+  made.child.stdin?.end(leaf.keyPem + leaf.chainPem);
+  return { [`${stem}.p12`]: (await made).stdout, ...passphraseFile(stem, passphrase) };
+};
+
+/** A keystore is made of what certbot left, and moved into its place. */
+const keystoreHook = (path: string) => {
+  const parts = '-inkey "$RENEWED_LINEAGE/privkey.pem" -in "$RENEWED_LINEAGE/fullchain.pem"';
+  return `openssl pkcs12 -export ${parts} -passout pass: -out ${path}.new && mv ${path}.new ${path}`;
+};
+
+const pkcs12Directory: SourceKind = {
+  name: 'PKCS#12 directory',
+  files: 2,
+  filesOf: keystore,
+  entry: (directory) => ({ path: directory }),
+  ofCertbot: (_live, deployed) => {
+    const path = join(deployed, 'directory', 'site.p12');
+    return {
+      entry: { path: dirname(path) },
+      reads: [path],
+      hook: `mkdir -p ${dirname(path)} && ${keystoreHook(path)}`,
+    };
+  },
+};
+
+const pkcs12File: SourceKind = {
+  name: 'PKCS#12 file',
+  files: 2,
+  filesOf: keystore,
+  entry: (directory, stem) => ({
+    pkcs12: join(directory, `${stem}.p12`),
+    passphraseFile: join(directory, `${stem}.pass`),
+  }),
+  ofCertbot: (_live, deployed) => {
+    const path = join(deployed, 'site.p12');
+    return { entry: { pkcs12: path }, reads: [path], hook: keystoreHook(path) };
+  },
+};
+
 /** Every kind that the configuration can name. */
-export const sourceKinds: readonly SourceKind[] = [pemDirectory, pemFiles, combined];
+export const sourceKinds: readonly SourceKind[] = [pemDirectory, pemFiles, combined, pkcs12Directory, pkcs12File];

@@ -21,6 +21,7 @@ import {
 } from './options.ts';
 import { createSources, inspectMounts } from './sources.ts';
 
+export { activationOptions, storeOptions } from './options.ts';
 export { createSources, inspectMounts } from './sources.ts';
 
 /** Milliseconds after which reading one source counts as failed. */

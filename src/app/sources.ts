@@ -25,7 +25,10 @@ function createSource(entry: Config['certificates'][number], logger: Logger | un
     ...(names === undefined ? {} : { names }),
     ...(passphraseFile === undefined ? {} : { passphraseFile }),
   };
-  if (module !== undefined) return new PluginSource({ module, options, ...given });
+  if (module !== undefined) {
+    const log = (line: string) => logger?.info({ event: 'plugin', source: module }, line);
+    return new PluginSource({ module, options, ...given, log });
+  }
   if (pkcs12 !== undefined) return new Pkcs12Source({ pkcs12, ...given });
   if (path === undefined) return new PemFilesSource({ cert: cert ?? '', key: key ?? '', ...given });
   if (!development) return new PemDirectorySource(path, names);

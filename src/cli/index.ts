@@ -51,11 +51,25 @@ async function dispatch(args: readonly string[]): Promise<number> {
       };
     })
     .command(
-      'check',
-      'Validate configuration and certificates without serving',
-      (builder) => serveFlags(builder).option('json', json),
+      'check [path]',
+      'Validate configuration, certificates and mounts without serving; or the certificates of a path',
+      (builder) =>
+        serveFlags(builder)
+          .positional('path', {
+            type: 'string',
+            describe: 'A directory or file in place of the configured certificates',
+          })
+          .option('against', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'Admin address of a running Swivel: say what it would make of them',
+          })
+          .option('json', json),
       (argv) => {
-        command = async () => (await import('./check.ts')).check(readServeFlags(argv, env), argv['json'] === true);
+        const against = argv.against === undefined ? undefined : { url: adminUrl(argv.against, env) };
+        const { path } = argv;
+        command = async () =>
+          (await import('./check.ts')).check(readServeFlags(argv, env), { json: argv['json'] === true, path, against });
       },
     )
     .command(

@@ -44,10 +44,22 @@ function render(status: Status): string {
   const open = `${status.connections.open} connections, ${status.connections.draining} draining`;
   const lines = [`Swivel ${status.version}, ${ready}, generation ${status.generation}, ${open}`, ''];
   lines.push(table(header, rows));
+  for (const { id, canary } of status.certificates) {
+    if (!canary) continue;
+    const { fingerprint256, handshakes, refused, promoteAt } = canary;
+    const so = `${refused} of ${handshakes} handshakes refused, promoted at ${promoteAt}`;
+    lines.push(`${id}: canary ${fingerprint256.slice(0, 16)}: ${so}`);
+  }
+  for (const { id, authorities, crls, diskMatchesServed, lastError, warnings } of status.trust) {
+    lines.push(`trust ${id}: ${authorities} authorities, ${crls} CRLs${diskMatchesServed ? '' : ', NOT AS ON DISK'}`);
+    for (const one of [...(lastError ? [lastError] : []), ...warnings]) lines.push(`trust ${id}: ${sentence(one)}`);
+  }
+  for (const { id, lastError, warnings } of status.sources) {
+    for (const one of [...(lastError ? [lastError] : []), ...warnings]) lines.push(`source ${id}: ${sentence(one)}`);
+  }
   for (const { id, lastError, warnings } of status.certificates) {
-    if (lastError)
-      lines.push(`${id}: ${lastError.code}: ${lastError.message}; ${lastError.remedy} (since ${lastError.at})`);
-    for (const warning of warnings) lines.push(`${id}: ${warning.code}: ${warning.message}; ${warning.remedy}`);
+    if (lastError) lines.push(`${id}: ${sentence(lastError)} (since ${lastError.at})`);
+    for (const warning of warnings) lines.push(`${id}: ${sentence(warning)}`);
   }
   for (const condition of status.conditions) {
     if (condition.status === 'False') lines.push(`${condition.type}: ${condition.reason}: ${condition.message}`);
@@ -59,4 +71,8 @@ function render(status: Status): string {
     );
   }
   return `${lines.join('\n').trimEnd()}\n`;
+}
+
+function sentence({ code, message, remedy }: { code: string; message: string; remedy: string }): string {
+  return `${code}: ${message}; ${remedy}`;
 }

@@ -1,13 +1,23 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
+import { isServableName, normalizeName } from '../certificates/index.ts';
 import { defaultGate } from '../rotation/index.ts';
 import { duration, hostName, longDuration, range, share } from './values.ts';
 
+/** Milliseconds. */
+const shortestLifetime = 10_000;
+
+const nameOrAddress = z
+  .string()
+  .refine((name) => isIP(name) !== 0 || isServableName(normalizeName(name)), 'must be a host name or an IP address');
+
 const development = z
   .union([
-    z.array(z.string().min(1)).min(1),
+    z.array(nameOrAddress).min(1),
     z.strictObject({
-      names: z.array(z.string().min(1)).min(1),
+      names: z.array(nameOrAddress).min(1),
       lifetime: longDuration
+        .refine((lifetime) => lifetime >= shortestLifetime, 'must be at least 10s')
         .optional()
         .describe('How long a certificate is valid; it is issued anew when a third is left.'),
     }),

@@ -53,6 +53,29 @@ export function createMetrics(options: { readonly version: string; readonly proc
     reloadDuration: histogram('reload_duration_seconds', 'From the first sign of a change to serving it.'),
     reloadLastSuccess: gauge('reload_last_success_timestamp_seconds', 'When a change was last applied.'),
     watchLastCheck: gauge('watch_last_check_timestamp_seconds', 'When the certificate sources were last read.'),
+    certificateRefusals: counter(
+      'certificate_refusals_total',
+      'Handshakes that clients ended with an alert about the certificate.',
+      ['certificate'],
+    ),
+    trustNotAfter: gauge(
+      'trust_not_after_timestamp_seconds',
+      'When the first authority of a trust bundle expires, in seconds since 1970.',
+      ['bundle'],
+    ),
+    trustNextUpdate: gauge(
+      'trust_crl_next_update_timestamp_seconds',
+      'When the first CRL of a trust bundle should have been replaced, in seconds since 1970.',
+      ['bundle'],
+    ),
+    trustDiskMatchesServed: gauge(
+      'trust_disk_matches_served',
+      '1 when the trust bundle on disk is the one that is used, else 0.',
+      ['bundle'],
+    ),
+    clientCertificates: counter('client_certificates_rejected_total', 'Requests refused for their client certificate.', [
+      'reason',
+    ]),
     connectionsOpen: gauge('connections_open', 'Open connections; draining: on a certificate no longer served.', [
       'state',
     ]),

@@ -133,7 +133,10 @@ export class FrontDoor {
 
   #failed(socket: Socket, reason: string, plainHttp: boolean): void {
     const certificate = this.#connections.get(socket)?.certificate;
-    if (certificate && saysNo.test(reason)) this.#observe(certificate.id, certificate.fingerprint, true);
+    if (certificate && saysNo.test(reason)) {
+      this.#metrics.certificateRefusals.inc({ certificate: certificate.id });
+      this.#observe(certificate.id, certificate.fingerprint, true);
+    }
     this.#metrics.handshakes.inc({ result: 'failure', resumed: 'false' });
     if (!plainHttp || !socket.writable) {
       socket.destroy();

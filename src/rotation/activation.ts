@@ -1,5 +1,6 @@
 import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import { type Finding, finding, SwivelError } from '../errors.ts';
+import { whyUnanchored } from './anchoring.ts';
 import { type Candidate, type Decision, decide, type Rules } from './decide.ts';
 import { Delays, type Range } from './delays.ts';
 import { isExpiryTurn } from './expiry.ts';
@@ -216,7 +217,9 @@ export class Activation {
     this.#holds.set(id, { fingerprint, instead: before, reason, unusable: true });
   }
 
-  #rules({ trigger }: Occasion): Rules {
+  #rules({ trigger, bundles }: Occasion): Rules {
+    const { anchors } = this.#options;
+    const bundle = bundles.find(({ id }) => id === anchors);
     const atOnce = trigger === 'start' || trigger === 'api' || trigger === 'signal';
     return {
       gate: this.#options.gate,
@@ -225,6 +228,7 @@ export class Activation {
       trialOf: this.#trials.stateOf,
       trialEnd: (identity, now) => this.#trials.get(identity.id)?.promoteAt ?? now + this.#options.canary.duration,
       isAccepted: ({ id, fingerprint }) => this.#accepted.get(id) === fingerprint,
+      unanchored: (identity) => (anchors === undefined ? null : whyUnanchored(identity, anchors, bundle)),
       isCompromised: ({ leaf }) => this.#compromisedKeys.has(leaf.publicKey256),
       expiryWarnings: this.#options.expiryWarnings,
     };

@@ -48,6 +48,8 @@ export interface Rules {
   readonly trialEnd: (identity: ValidatedIdentity, now: number) => number;
   /** Whether an operator said that it is to be served whatever the gate finds. */
   readonly isAccepted: (identity: ValidatedIdentity) => boolean;
+  /** Why its chain does not lead to an authority that it should; null when it does. */
+  readonly unanchored: (identity: ValidatedIdentity) => string | null;
   /** Whether its key was reported as compromised. */
   readonly isCompromised: (identity: ValidatedIdentity) => boolean;
   /** Milliseconds before the expiry of a served certificate at which it is warned of. */
@@ -63,6 +65,7 @@ export const plainRules: Rules = {
   trialEnd: (_, now) => now,
   isAccepted: () => false,
   isCompromised: () => false,
+  unanchored: () => null,
   expiryWarnings: [],
 };
 

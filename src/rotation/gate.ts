@@ -46,6 +46,7 @@ export interface Judgement {
  * @param current what is served under its id
  * @param others everything else that could be served now
  * @param now milliseconds since 1970
+ * @param unanchored why its chain does not lead to an authority that it should; null when it does
  */
 export function judgeAtGate(
   identity: ValidatedIdentity,
@@ -53,6 +54,7 @@ export function judgeAtGate(
   others: Iterable<ValidatedIdentity>,
   policy: GatePolicy,
   now: number,
+  unanchored: string | null = null,
 ): Judgement {
   const found: [GateAction, Finding][] = [];
   const add = (action: GateAction, code: ErrorCode, message: string) => {
@@ -62,6 +64,7 @@ export function judgeAtGate(
   };
   const dates = judgeDates(identity, now);
   if (dates) add(dates.code === 'CERT_EXPIRED' ? policy.expired : policy.notYetValid, dates.code, dates.message);
+  if (unanchored !== null) add(policy.chainUnanchored, 'CHAIN_UNANCHORED', unanchored);
   const alone = current === null || validityOf(current.leaf, now) === 'expired';
   const remaining = identity.leaf.notAfter - now;
   if (remaining >= 0 && remaining < policy.minRemaining) {

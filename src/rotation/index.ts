@@ -18,7 +18,7 @@ export {
 export type { Range } from './delays.ts';
 export { defaultGate, type GatePolicy } from './gate.ts';
 export type { Hold } from './holds.ts';
-export { inspect } from './inspect.ts';
+export { type Inspection, type InspectionOptions, inspect } from './inspect.ts';
 export { Journal, type Rotation, type Trigger } from './journal.ts';
 export {
   type Confirmation,

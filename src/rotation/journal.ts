@@ -98,6 +98,11 @@ export class Journal {
     this.#logger.warn({ event: 'compromised', certificates, connections }, 'ticket keys renewed, connections cut');
   }
 
+  /** What sources say of themselves. */
+  noticed(source: string, warnings: readonly Finding[]): void {
+    this.#warn({ id: source, warnings });
+  }
+
   /**
    * A reconciliation came to its verdicts.
    * @param trust of the trust bundles
@@ -146,6 +151,7 @@ export class Journal {
   /** What is served changed, or what is on disk did: bring gauges and conditions up to date. */
   published(generation: PublishedGeneration): void {
     this.#setConditions(generation);
+    this.#showTrust();
     // With thousands of certificates and an event for one, the gauges of all are not written again for nothing.
     const differing = this.#verdicts.filter(({ diskMatchesServed }) => !diskMatchesServed).map(({ id }) => id);
     const shown = `${generation.number} ${this.#verdicts.length} ${differing.join()}`;
@@ -170,6 +176,17 @@ export class Journal {
     for (const verdict of this.#verdicts) {
       if (verdict.result === 'dropped') continue;
       m.certificateDiskMatchesServed.set({ certificate: verdict.id }, verdict.diskMatchesServed ? 1 : 0);
+    }
+  }
+
+  #showTrust(): void {
+    const m = this.#metrics;
+    for (const family of [m.trustNotAfter, m.trustNextUpdate, m.trustDiskMatchesServed]) family.reset();
+    for (const { id, served, diskMatchesServed } of this.#trust) {
+      m.trustDiskMatchesServed.set({ bundle: id }, diskMatchesServed ? 1 : 0);
+      if (!served) continue;
+      m.trustNotAfter.set({ bundle: id }, Math.floor(served.notAfter / 1000));
+      if (served.nextUpdate !== null) m.trustNextUpdate.set({ bundle: id }, Math.floor(served.nextUpdate / 1000));
     }
   }
 
@@ -229,6 +246,12 @@ export class Journal {
       this.#conditions.set('CertificatesValid', false, 'Expired', `expired and still served: ${listed(expired)}`);
     } else {
       this.#conditions.set('CertificatesValid', true, 'Valid', 'every served certificate is valid');
+    }
+    const expiring = this.#verdicts.filter(({ warnings }) => warnings.some(({ code }) => code === 'CERT_EXPIRES_SOON'));
+    if (expiring.length === 0) this.#conditions.set('CertificatesFresh', true, 'Fresh', 'no certificate expires soon');
+    else {
+      const message = `expire soon: ${listed(expiring.map(({ id }) => id))}`;
+      this.#conditions.set('CertificatesFresh', false, 'ExpiringSoon', message);
     }
     const wrong = this.#verdicts.filter((verdict) => verdict.error !== null).map((verdict) => verdict.id);
     for (const { id, error } of this.#trust) if (error) wrong.push(id);

@@ -42,7 +42,7 @@ export function judge(
   const held = hold?.fingerprint === identity.fingerprint && !accepted;
   if (held && (hold.unusable || (current && !expired))) return keep('held', 'held', hold.reason);
 
-  const { refusal, warnings } = judgeAtGate(identity, current, onDisk, rules.gate, now);
+  const { refusal, warnings } = judgeAtGate(identity, current, onDisk, rules.gate, now, rules.unanchored(identity));
   const told = [...found, ...warnings];
   // Nobody can mean to serve what is not valid.
   if (refusal && !(accepted && validityOf(identity.leaf, now) === 'valid')) {

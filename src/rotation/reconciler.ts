@@ -228,6 +228,7 @@ export class Reconciler {
     const trust = decideBundles(bundles, this.#publisher.current.bundles, now);
     const usable = trust.flatMap(({ served }) => (served ? [served] : []));
     const { verdicts, wakeAt } = await this.#activation.run({ ...request, candidates, bundles: usable }, now);
+    for (const { state } of request.sources) this.#journal.noticed(state.source, state.warnings);
     this.#journal.decided(verdicts, trust, failures, insistent.has(request.trigger));
     this.#journal.published(this.#publisher.current);
     this.#schedule(wakeAt, now, request, verdicts, trust);

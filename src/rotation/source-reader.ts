@@ -23,6 +23,8 @@ export interface SourceState {
   /** What is wrong with the source as a whole; then its candidates are unknown, not gone. */
   readonly failure: Finding | null;
   readonly watch: readonly WatchTarget[];
+  /** What is worth knowing about the source as a whole. */
+  readonly warnings: readonly Finding[];
   /** Trust bundles, by name. */
   readonly bundles: ReadonlyMap<string, BundleCandidate>;
   /** When the source wants to be asked again, milliseconds since 1970. */
@@ -74,6 +76,7 @@ export class SourceReader {
       candidates: new Map(),
       failure: null,
       watch: source.watch,
+      warnings: [],
       bundles: new Map(),
       askAgainAt: null,
       answeredAt: null,
@@ -119,7 +122,9 @@ export class SourceReader {
       const seen = new Map<string, Validated>();
       for (const identity of material.identities) {
         const validation = this.#validate(identity, seen);
-        candidates.set(identity.id, { id: identity.id, source: this.source.id, ...validation });
+        const known = candidates.get(identity.id)?.findings ?? [];
+        const findings = [...known, ...validation.findings];
+        candidates.set(identity.id, { ...validation, id: identity.id, source: this.source.id, findings });
       }
       this.#validated = seen;
       const failure = material.findings.find((one) => one.identity === undefined && one.severity === 'error') ?? null;
@@ -129,6 +134,7 @@ export class SourceReader {
         candidates: known,
         failure,
         watch: material.watch,
+        warnings: material.findings.filter((one) => one.identity === undefined && one.severity === 'warning'),
         bundles: bundles ?? this.#state.bundles,
         askAgainAt: material.askAgainAt ?? null,
         answeredAt: new Date().toISOString(),

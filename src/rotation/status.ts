@@ -57,6 +57,7 @@ export interface SourceStatus {
   readonly answeredAt: string | null;
   readonly askAgainAt: string | null;
   readonly lastError: ShownFinding | null;
+  readonly warnings: readonly ShownFinding[];
 }
 
 /** @param since when the error of a certificate was seen first, RFC 3339 */
@@ -114,7 +115,14 @@ export function bundleStatus({ id, source, served, diskMatchesServed, error, war
   };
 }
 
-export function sourceStatus({ source, failure, candidates, answeredAt, askAgainAt }: SourceState): SourceStatus {
+export function sourceStatus({
+  source,
+  failure,
+  candidates,
+  answeredAt,
+  askAgainAt,
+  warnings,
+}: SourceState): SourceStatus {
   return {
     id: source,
     state: failure ? 'failed' : 'ok',
@@ -122,6 +130,7 @@ export function sourceStatus({ source, failure, candidates, answeredAt, askAgain
     answeredAt,
     askAgainAt: askAgainAt === null ? null : instant(askAgainAt),
     lastError: shown(failure),
+    warnings: warnings.map(coded),
   };
 }
 

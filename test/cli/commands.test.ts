@@ -101,7 +101,7 @@ test('check: 0 for what can be served, 3 for what cannot; the JSON tells the sam
   const good = await runSwivel(['check', '--json'], { env });
   assert.deepEqual([good.code, good.stderr], [0, '']);
   const report = JSON.parse(good.stdout);
-  assert.deepEqual(Object.keys(report), ['ok', 'certificates', 'failures', 'warnings']);
+  assert.deepEqual(Object.keys(report), ['ok', 'certificates', 'trust', 'failures', 'warnings']);
   const [{ source, notAfter, warnings, ...certificate }] = report.certificates;
   const { fingerprint256 } = leaf;
   assert.deepEqual(certificate, { id: 'app', state: 'serving', names: ['app.test'], fingerprint256, error: null });

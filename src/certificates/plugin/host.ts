@@ -52,16 +52,14 @@ export class PluginHost {
   async #load(): Promise<CheckedAnswer> {
     const { timeout } = this.#options;
     const until = monotonicNow() + timeout * 0.9;
-    const overdue = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => overdue.reject(new PluginFailure('SOURCE_TIMEOUT', `did not answer within ${timeout} ms`)),
-      timeout,
-    );
+    const overdue = new PluginFailure('SOURCE_TIMEOUT', `did not answer within ${timeout} ms`);
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => late.reject(overdue), timeout);
     const over = new AbortController();
     try {
-      return await Promise.race([this.#ask(until, over.signal), overdue.promise]);
+      return await Promise.race([this.#ask(until, over.signal), late.promise]);
     } catch (error) {
-      this.#discard(error instanceof PluginFailure && error.code !== 'SOURCE_TIMEOUT');
+      this.#discard(error !== overdue);
       throw error;
     } finally {
       clearTimeout(timer);

@@ -64,6 +64,19 @@ export function verifyLeafOnly(bundle: TrustBundle, leaf: X509Certificate, now: 
   return fault ?? { ok: true, trustedUntil: one.facts.notAfter };
 }
 
+/**
+ * Whether signatures lead from a chain to an authority of a bundle, whatever else is to be said about it: for chains of our own, whose
+ * dates and purposes are judged elsewhere. Pure.
+ * @param chain leaf first
+ */
+export function isAnchored(bundle: TrustBundle, chain: readonly X509Certificate[]): boolean {
+  const [leaf, ...others] = chain.map(presented);
+  if (!leaf) return false;
+  const links = new Links();
+  for (const path of pathsOf(bundle, leaf, intermediatesOf(bundle, leaf, others))) if (links.hold(path)) return true;
+  return false;
+}
+
 /** Signatures between the certificates of one verification, each checked once. */
 class Links {
   readonly #known = new Map<Presented, Map<Presented | TrustAnchor, boolean>>();

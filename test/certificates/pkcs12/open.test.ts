@@ -274,16 +274,16 @@ describe('what is no keystore is called what it is', () => {
 });
 
 describe('a keystore that asks for absurd work is refused before it is done', () => {
-  for (const [what, der] of [
-    ['2^31 iterations', [0x00, 0x80, 0, 0, 0]],
-    ['2^127 iterations', [0x7f, ...Array.from({ length: 15 }, () => 0xff)]],
-    ['none', [0]],
-    ['less than none', [0xff]],
+  for (const [what, der, message] of [
+    ['2^31 iterations', [0x00, 0x80, 0, 0, 0], /more than 10000000 iterations/],
+    ['2^127 iterations', [0x7f, ...Array.from({ length: 15 }, () => 0xff)], /more than 10000000 iterations/],
+    ['none', [0], /no iterations/],
+    ['less than none', [0xff], /damaged/],
   ] as const) {
     test(what, { timeout: 5000 }, async () => {
       const fault = faultOf(withMacIterations(await quick(), der), passphrase);
       assert.equal(fault.code, 'KEYSTORE_UNREADABLE');
-      assert.match(fault.message, /iterations|damaged/);
+      assert.match(fault.message, message);
     });
   }
 

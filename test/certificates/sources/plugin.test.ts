@@ -11,7 +11,7 @@ import { PluginSource, type SourceMaterial } from '../../../src/certificates/ind
 import { SourceReader } from '../../../src/rotation/source-reader.ts';
 import { temporaryDirectory, writeAtomically } from '../../support/files.ts';
 import { exportPrivateKey, generateKeys } from '../../support/keys.ts';
-import { answering, loading, moduleOf, pluginOf, threads } from '../plugin/support/plugins.ts';
+import { answering, loading, moduleOf, pluginOf, threadsOf } from '../plugin/support/plugins.ts';
 
 const one = `{ id: 'a', certificatePem: 'certificate', keyPem: 'key' }`;
 const good = answering(`{ identities: [${one}] }`);
@@ -228,20 +228,19 @@ test('the event loop turns while a plug-in loops for ever and prints without end
   assert.ok(delays.percentile(90) / 1e6 < 100, `${delays.percentile(90) / 1e6} ms`);
 });
 
-test('a module that was corrected is loaded as it is now, and so is one that looped', async (t) => {
-  const module = await moduleOf(t, loading('while (true);'));
-  const source = new PluginSource({ module, timeout: 300 });
-  t.after(() => source.close());
-  assert.deepEqual(failures(await source.load()), ['SOURCE_TIMEOUT error']);
-  await writeAtomically(module, `throw new Error('worse');`);
-  // 300 ms are little for a start beside other tests, and plenty for none to be answered by the old thread.
-  assert.match((await source.load()).findings[0]?.code ?? '', /^(PLUGIN_FAILED|SOURCE_TIMEOUT)$/);
-  const corrected = new PluginSource({ module });
-  t.after(() => corrected.close());
-  assert.deepEqual(failures(await corrected.load()), ['PLUGIN_FAILED error']);
-  await writeAtomically(module, good);
-  assert.deepEqual(failures(await corrected.load()), []);
-});
+for (const [what, text, code] of [
+  ['looped', 'while (true);', 'SOURCE_TIMEOUT'],
+  ['threw', `throw new Error('at import');`, 'PLUGIN_FAILED'],
+] as const) {
+  test(`a module that ${what} is loaded as it is once it was corrected`, async (t) => {
+    const module = await moduleOf(t, text);
+    const source = new PluginSource({ module, timeout: 1000 });
+    t.after(() => source.close());
+    assert.deepEqual(failures(await source.load()), [`${code} error`]);
+    await writeAtomically(module, good);
+    assert.deepEqual(failures(await source.load()), []);
+  });
+}
 
 test('what to watch stays known while the plug-in fails', async (t) => {
   const source = await pluginOf(
@@ -256,23 +255,36 @@ test('what to watch stays known while the plug-in fails', async (t) => {
 });
 
 test('there is one thread, however often it fails or is asked, and it is asked no more once it is closed', async (t) => {
-  const before = threads();
-  const failing = await pluginOf(t, loading(`throw new Error('down');`));
+  const failing = new PluginSource({ module: await moduleOf(t, loading(`throw new Error('down');`), 'f.mjs') });
+  t.after(() => failing.close());
   for (let i = 0; i < 20; i += 1) {
     assert.deepEqual(failures(await failing.load()), ['PLUGIN_FAILED error']);
-    // The report is dear.
-    if (i % 5 === 0) assert.ok(threads() <= before + 1);
+    assert.ok(threadsOf('f.mjs') <= 1);
   }
-  const steady = await pluginOf(t, answering(`{ identities: [{ ...${one}, keyPem: String(loads) }] }`));
+  const steady = new PluginSource({
+    module: await moduleOf(t, answering(`{ identities: [{ ...${one}, keyPem: String(loads) }] }`), 's.mjs'),
+  });
+  t.after(() => steady.close());
   // Asked at once, they are answered in turn by the same thread.
   const answers = await Promise.all([steady.load(), steady.load(), steady.load()]);
   assert.deepEqual(
     answers.map(({ identities }) => identities[0]?.keyPem.reveal()),
     ['1', '2', '3'],
   );
-  assert.ok(threads() <= before + 2);
+  assert.equal(threadsOf('s.mjs'), 1);
   steady.close();
   assert.deepEqual(failures(await steady.load()), ['PLUGIN_FAILED error']);
+  assert.ok(threadsOf('s.mjs') <= 1);
+});
+
+test('a thread that cannot be ended is waited for: no other is started beside it', async (t) => {
+  const text = `import { execFileSync } from 'node:child_process';\n${loading("execFileSync('sleep', ['1']);")}`;
+  const source = new PluginSource({ module: await moduleOf(t, text, 'b.mjs'), timeout: 300 });
+  t.after(() => source.close());
+  for (let i = 0; i < 2; i += 1) {
+    assert.deepEqual(failures(await source.load()), ['SOURCE_TIMEOUT error']);
+    assert.equal(threadsOf('b.mjs'), 1);
+  }
 });
 
 test('no key shows in what a plug-in throws or logs', async (t) => {

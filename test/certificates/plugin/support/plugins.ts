@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { PluginSource, type PluginSourceOptions } from '../../../../src/certificates/index.ts';
@@ -38,8 +39,8 @@ export default ({ directory }) => ({
 `;
 
 /** A module of this text, in a directory of its own. */
-export async function moduleOf(t: TestContext, text: string): Promise<string> {
-  const module = join(await temporaryDirectory(t), 'source.mjs');
+export async function moduleOf(t: TestContext, text: string, file = 'source.mjs'): Promise<string> {
+  const module = join(await temporaryDirectory(t), file);
   await writeAtomically(module, text);
   return module;
 }
@@ -55,8 +56,14 @@ export async function pluginOf(
   return source;
 }
 
-/** Threads of this process that run plug-ins, by name where the report tells it. */
-export function threads(): number {
-  const report = process.report.getReport() as unknown as { workers?: unknown[] };
-  return report.workers?.length ?? 0;
+/** Threads of this process that run a module of this file name, of at most 8 characters (Linux cuts names at 15). */
+export function threadsOf(file: string): number {
+  const names = readdirSync('/proc/self/task').map((id) => {
+    try {
+      return readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim();
+    } catch {
+      return 'ended meanwhile';
+    }
+  });
+  return names.filter((name) => name === `plugin ${file}`).length;
 }
