@@ -5,7 +5,7 @@ import type { Chain, Visitor } from './visit.ts';
 /** Milliseconds within which a change has to be served. */
 const bound = 10_000;
 /** Milliseconds between two visits, while the writer is at work and from then on. */
-const pace = { before: 20, after: 5 };
+const pace = { before: 30, after: 10 };
 
 /** A change that was made. */
 export interface Change {

@@ -10,8 +10,8 @@ import { type Chain, Visitor } from './visit.ts';
 
 /** How often every certificate is changed. */
 export const rotations = 20;
-/** Rows that are at work at a time: enough to change many at once, few enough that times mean something on two processors. */
-const atATime = 12;
+/** Jobs that are at work at a time: enough to change many at once, few enough that times mean something on two processors. */
+const atATime = 8;
 
 /** What stands at one place of the table, made ready before Swivel starts. */
 export interface Place {

@@ -24,6 +24,8 @@ export interface Scan {
   readonly listed: Map<string, ReadonlySet<string>>;
   readonly located: Located[];
   readonly faults: Map<string, FileFault>;
+  /** Links with a wanted name that lead to nothing. */
+  readonly dangling: Set<string>;
   readonly directories: Set<string>;
   /** Directories outside the tree that links lead through. */
   readonly linked: Set<string>;
@@ -80,6 +82,7 @@ export async function scanPath(path: string, wanted: Wanted): Promise<Scan | 'ab
     listed: new Map(),
     located: [],
     faults: new Map(),
+    dangling: new Set(),
     directories: new Set([path]),
     linked: new Set(root === path ? [] : await linkDirectories(path)),
     resolved: new Map([[path, root]]),
@@ -142,7 +145,10 @@ async function scanDirectory(
     if (entry.isSymbolicLink()) {
       // A dangling link is as good as no file: the writer may be between two steps. One that cannot be followed is not.
       const target = await disk.realpath(path).catch((error) => (leadsNowhere(error) ? null : path));
-      if (target === null) continue;
+      if (target === null) {
+        if (wanted(entry.name)) scan.dangling.add(relative(root, path));
+        continue;
+      }
       const stats = await disk.lstat(target).catch(() => null);
       if (stats?.isDirectory() && !wanted(entry.name)) {
         for (const through of await linkDirectories(path)) scan.linked.add(through);

@@ -19,11 +19,12 @@ async function answer({ call, reader: id, path, extensions, thorough }: ReadMess
   }
   const wanted = (name: string) => extensions === null || extensions.has(extname(name).toLowerCase());
   try {
-    const { exists, files, faults, watch } = await reader.read({ path, wanted, thorough });
+    const { exists, files, faults, dangling, watch } = await reader.read({ path, wanted, thorough });
     const snapshot: SnapshotMessage = {
       exists,
       files,
       faults: new Map([...faults].map(([name, fault]) => [name, faultMessage(fault)])),
+      dangling,
       watch,
     };
     return { call, snapshot };

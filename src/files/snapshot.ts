@@ -23,6 +23,8 @@ export interface Snapshot {
   readonly files: ReadonlyMap<string, FileContent>;
   /** Files that are there and cannot be used. */
   readonly faults: ReadonlyMap<string, FileFault>;
+  /** Links that lead to nothing, by their path below the source: as good as no file to most, and to some not. */
+  readonly dangling: ReadonlySet<string>;
   /** What to watch to hear of the next change. */
   readonly watch: readonly WatchTarget[];
 }
@@ -64,7 +66,7 @@ export class SnapshotReader {
       this.#remembered.clear();
       const watch = [{ directory: request.path, recursive: true }];
       for (const directory of await linkDirectories(request.path)) watch.push({ directory, recursive: false });
-      return { exists: false, files: new Map(), faults: new Map(), watch };
+      return { exists: false, files: new Map(), faults: new Map(), dangling: new Set(), watch };
     }
     const readings: Reading[] = [];
     const restless: Located[] = [];
@@ -86,7 +88,7 @@ export class SnapshotReader {
     for (const directory of scan.linked) {
       if (!scan.directories.has(directory)) watch.push({ directory, recursive: false });
     }
-    return { exists: true, files, faults: scan.faults, watch };
+    return { exists: true, files, faults: scan.faults, dangling: scan.dangling, watch };
   }
 
   /** The content of a file, null when it vanished, 'fault' when it cannot be used. */

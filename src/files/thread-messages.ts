@@ -24,6 +24,7 @@ export interface SnapshotMessage {
   readonly exists: boolean;
   readonly files: ReadonlyMap<string, FileContent>;
   readonly faults: ReadonlyMap<string, FaultMessage>;
+  readonly dangling: ReadonlySet<string>;
   readonly watch: readonly WatchTarget[];
 }
 

@@ -22,6 +22,8 @@ export interface RehearsalOptions {
 
 /** Names of one certificate that are tried at most; one with thousands would hold up its own rotation. */
 const namesTried = 32;
+/** Handshakes at once: each waits several turns of an event loop that has other things to do. */
+const together = 8;
 /** Milliseconds one handshake may take; there is no network in it. */
 const patience = 5000;
 
@@ -38,24 +40,35 @@ export async function rehearse(
   const names = served.identity.names.slice(0, namesTried).map((name) => name.replace(/^\*\./, 'swivel-rehearsal.'));
   const versions: SecureVersion[] = options.minVersion === 'TLSv1.3' ? ['TLSv1.3'] : ['TLSv1.3', 'TLSv1.2'];
   const fallback = createSecureContext({ ...options, ...contextOptions(served.identity, []), honorCipherOrder: true });
-  for (const name of names.length > 0 ? names : [null]) {
-    const winner = name === null ? undefined : lookUp(generation.index, name);
-    // Another certificate serves this name, and is not the one on trial.
-    if (winner && winner.identity.id !== served.identity.id) continue;
-    for (const version of versions) {
-      const failure = await shakeHands(served, name, version, fallback);
-      if (failure) return `${version}${name === null ? '' : ` for ${name}`}: ${failure}`;
-    }
+  const trials = (names.length > 0 ? names : [null])
+    .filter((name) => {
+      const winner = name === null ? undefined : lookUp(generation.index, name);
+      // Another certificate serves this name, and is not the one on trial.
+      return !winner || winner.identity.id === served.identity.id;
+    })
+    .flatMap((name) => versions.map((version) => ({ name, version })));
+  for (let i = 0; i < trials.length; i += together) {
+    const some = trials.slice(i, i + together);
+    const failures = await Promise.all(some.map((trial) => shakeHands(served, trial, fallback, options)));
+    const failed = failures.findIndex((failure) => failure !== null);
+    const trial = some[failed];
+    if (trial) return `${trial.version}${trial.name === null ? '' : ` for ${trial.name}`}: ${failures[failed]}`;
   }
   return null;
+}
+
+interface Trial {
+  /** Null: the client names no server. */
+  readonly name: string | null;
+  readonly version: SecureVersion;
 }
 
 /** @returns what went wrong */
 async function shakeHands(
   { identity, context }: ServedIdentity,
-  name: string | null,
-  version: SecureVersion,
+  { name, version }: Trial,
   fallback: SecureContext,
+  { ciphers }: RehearsalOptions,
 ): Promise<string | null> {
   const [near, far] = duplexPair();
   const server = new TLSSocket(far as Socket, {
@@ -68,6 +81,7 @@ async function shakeHands(
     ...(name === null ? {} : { servername: name }),
     minVersion: version,
     maxVersion: version,
+    ...(ciphers === undefined ? {} : { ciphers }),
     // The chain is compared with what it is to be; whom clients trust is their matter.
     rejectUnauthorized: false,
   });

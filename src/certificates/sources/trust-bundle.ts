@@ -1,4 +1,3 @@
-import { lstat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Finding, finding } from '../../errors.ts';
@@ -41,11 +40,11 @@ export class TrustBundleSource implements CertificateSource {
 
   async load({ thorough }: { readonly thorough: boolean }): Promise<SourceMaterial> {
     let snapshot = await this.#read(thorough);
-    if (this.#lost(snapshot).length > 0) {
+    if (this.#lost(snapshot) || snapshot.dangling.size > 0) {
       await delay(absenceDelay);
       snapshot = await this.#read(thorough);
     }
-    const findings = await this.#faults(snapshot);
+    const findings = this.#faults(snapshot);
     const { watch } = snapshot;
     if (findings.length > 0) return { identities: [], bundles: [], findings, watch };
     this.#known = new Map([...snapshot.files].map(([name, content]) => [name, this.#visible(name, content)]));
@@ -57,21 +56,20 @@ export class TrustBundleSource implements CertificateSource {
     return this.#reader.read({ path: this.#path, extensions, thorough });
   }
 
-  /** Names of files that were handed on and are not found any more. */
-  #lost({ files, faults }: Snapshot): string[] {
-    return [...this.#known.keys()].filter((name) => !files.has(name) && !faults.has(name));
+  /** Whether files that were handed on are not found any more. */
+  #lost({ files, faults }: Snapshot): boolean {
+    return [...this.#known.keys()].some((name) => !files.has(name) && !faults.has(name));
   }
 
-  async #faults(snapshot: Snapshot): Promise<Finding[]> {
+  #faults(snapshot: Snapshot): Finding[] {
     const found = (code: Finding['code'], file: string, message?: string) =>
       finding(code, 'error', { file, identity: this.#bundle, ...(message === undefined ? {} : { message }) });
     if (!snapshot.exists) return [found('SOURCE_MISSING', this.#path, `${this.#path} does not exist`)];
     const findings = [...snapshot.faults.values()].map(({ code, path, message }) => found(code, path, message));
-    for (const name of this.#lost(snapshot)) {
-      // A link whose target is gone is passed over as if it were no file; here it would take something out of the bundle.
-      const path = this.#known.get(name) ?? name;
-      const link = await lstat(path).catch(() => null);
-      if (link?.isSymbolicLink()) findings.push(found('LINK_DANGLING', path, `${path} leads to nothing`));
+    for (const name of snapshot.dangling) {
+      // Elsewhere it is as good as no file; here it would take something out of the bundle.
+      const path = resolve(this.#path, name);
+      findings.push(found('LINK_DANGLING', path, `${path} leads to nothing`));
     }
     if (findings.length > 0 || snapshot.files.size > 0) return findings;
     return [found('SOURCE_EMPTY', this.#path, `${this.#path} holds no file ending in ${[...extensions].join(' ')}`)];

@@ -185,6 +185,7 @@ describe('a directory', () => {
     await rm(join(elsewhere, 'b.crl'));
     await faulty(source, 'LINK_DANGLING', at('b.crl'));
     await faulty(source, 'LINK_DANGLING', at('b.crl'));
+    await faulty(new TrustBundleSource({ id: 'clients', path }), 'LINK_DANGLING', at('b.crl'));
     await rm(at('b.crl'));
     await holds(source, root.certificatePem);
   });
