@@ -8,8 +8,8 @@
 //     - module: ./plugin-source.example.mjs
 //       options: { url: "http://127.0.0.1:8200/certificates", tokenFile: /run/secrets/token, every: 60 }
 //
-// A plug-in runs in a thread of its own. A load that throws, exits, or takes more than ten seconds changes nothing of what is served;
-// the thread is ended, and the next load starts this module anew. What is printed here goes to Swivel's log.
+// A plug-in runs in a process of its own. A load that throws, exits, or takes more than ten seconds changes nothing of what is served;
+// the process is ended, and the next load starts this module anew. What is printed here goes to Swivel's log.
 import { readFile } from 'node:fs/promises';
 
 /** @type {import('../src/certificates/index.ts').PluginFactory} */

@@ -5,7 +5,7 @@ import type { Chain, Visitor } from './visit.ts';
 /** Milliseconds within which a change has to be served. */
 const bound = 10_000;
 /** Milliseconds between two visits, while the writer is at work and from then on. */
-const pace = { before: 30, after: 10 };
+const pace = { before: 30, after: 15 };
 
 /** A change that was made. */
 export interface Change {
@@ -32,6 +32,11 @@ export class RotationCell {
     this.host = host;
     this.#visitor = visitor;
     this.#served = served;
+  }
+
+  /** Whether there is a point in going on: each rotation that is missed takes its time. */
+  get hopeful(): boolean {
+    return this.missed < 2;
   }
 
   /** How many rotations the log has to tell. */

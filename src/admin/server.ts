@@ -110,11 +110,10 @@ export class AdminServer {
   /** `?compromised=ID`: new ticket keys, connections cut. `?accept=ID`: serve what is on disk whatever the gate says. Both repeatable. */
   async #reload(query: URLSearchParams): Promise<ReloadAnswer> {
     const wishes = { compromised: query.getAll('compromised'), accept: query.getAll('accept') };
-    const { reconciler, publisher } = this.#sources;
-    for (const id of wishes.compromised) {
-      if (!publisher.current.served.has(id)) {
-        throw new SwivelError('CERTIFICATE_UNKNOWN', `there is no certificate "${id}"`);
-      }
+    const { reconciler, publisher, journal } = this.#sources;
+    const known = new Set([...publisher.current.served.keys(), ...journal.verdicts.map(({ id }) => id)]);
+    for (const id of [...wishes.compromised, ...wishes.accept]) {
+      if (!known.has(id)) throw new SwivelError('CERTIFICATE_UNKNOWN', `there is no certificate "${id}"`);
     }
     return buildReloadAnswer(await reconciler.runOnce('api', wishes));
   }

@@ -1,3 +1,4 @@
+import { normalizeName } from '../certificates/index.ts';
 import { type Place, SwivelError } from '../errors.ts';
 import type { Config } from './schema.ts';
 import { nearest } from './suggest.ts';
@@ -54,6 +55,15 @@ function withTrust(listener: Listener, i: number, bundles: readonly string[], pl
   };
   const keys = ['listeners', i, 'clientCertificates'];
   const { hosts, ...fallback } = clientCertificates;
+  const seen = new Set<string>();
+  for (const host of Object.keys(hosts)) {
+    const name = normalizeName(host);
+    if (seen.has(name)) {
+      const message = `${[...keys, 'hosts', host].join('.')}: there is another rule for ${name}`;
+      throw new SwivelError('CONFIG_INVALID', message, located(place([...keys, 'hosts', host]), 'keep one of them'));
+    }
+    seen.add(name);
+  }
   const complemented = Object.entries(hosts).map(
     ([host, rule]) => [host, complete(rule, [...keys, 'hosts', host])] as const,
   );

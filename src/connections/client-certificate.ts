@@ -1,9 +1,10 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import type { ClientChains } from './client-chains.ts';
 
 /** The certificate that a client showed, whoever issued it. */
 export interface ClientCertificate {
-  /** Leaf first, as the client sent it; the leaf alone when the session was resumed. */
+  /** Leaf first, as the client sent it; when the session was resumed, the leaf and what is remembered of the rest. */
   readonly chain: readonly X509Certificate[];
   readonly resumed: boolean;
   /** What the TLS library has against it that nobody else looks at; null when nothing. */
@@ -24,19 +25,23 @@ const judgedElsewhere: ReadonlySet<string> = new Set([
   'CERT_UNTRUSTED',
 ]);
 
-/** The certificate of the client at the other end; null when it showed none. */
-export function clientCertificateOf(secure: TLSSocket): ClientCertificate | null {
+/**
+ * The certificate of the client at the other end; null when it showed none.
+ * @param chains what resumed sessions do not bring
+ */
+export function clientCertificateOf(secure: TLSSocket, chains: ClientChains): ClientCertificate | null {
   const chain: X509Certificate[] = [];
   const leaf = secure.getPeerX509Certificate();
-  for (let next = leaf; next && chain.length < longestChain; next = next.issuerCertificate) {
-    if (chain.some(({ raw }) => raw.equals((next as X509Certificate).raw))) break;
+  if (!leaf) return null;
+  for (
+    let next: X509Certificate | undefined = leaf;
+    next && chain.length < longestChain;
+    next = next.issuerCertificate
+  ) {
     chain.push(next);
   }
-  if (chain.length === 0) return null;
+  const resumed = secure.isSessionReused();
+  if (resumed && chain.length === 1) chain.push(...chains.above(leaf));
   const error = secure.authorized ? null : String(secure.authorizationError);
-  return {
-    chain,
-    resumed: secure.isSessionReused(),
-    fault: error === null || judgedElsewhere.has(error) ? null : error,
-  };
+  return { chain, resumed, fault: error === null || judgedElsewhere.has(error) ? null : error };
 }

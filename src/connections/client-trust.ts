@@ -1,14 +1,20 @@
-import { type ClientVerdict, type TrustBundle, verifyClient, verifyLeafOnly } from '../certificates/index.ts';
+import { type ClientVerdict, type TrustBundle, verifyClient } from '../certificates/index.ts';
 import type { ClientCertificate } from './client-certificate.ts';
 
 interface Remembered {
   readonly fingerprint: string;
   readonly verdict: ClientVerdict;
+  /** Milliseconds since 1970. */
+  readonly until: number;
 }
+
+/** Milliseconds after which a refusal is worked out again: the certificate may have become valid. */
+const refusalLasts = 1000;
 
 /**
  * Whether client certificates are trusted, by the bundles that are in use at the moment: what was accepted under an older bundle does
- * not count. A verdict is worked out once for each connection and bundle.
+ * not count, nor does what the TLS library says, least of all on a resumed session. A verdict is worked out once for each connection and
+ * bundle, for as long as it holds.
  */
 export class ClientTrust {
   readonly #bundleOf: (name: string) => TrustBundle | undefined;
@@ -33,19 +39,10 @@ export class ClientTrust {
     const verdicts = this.#verdicts.get(certificate) ?? new Map<string, Remembered>();
     this.#verdicts.set(certificate, verdicts);
     const known = verdicts.get(trust);
-    if (known?.fingerprint === bundle.fingerprint && (!known.verdict.ok || now <= known.verdict.trustedUntil)) {
-      return known.verdict;
-    }
-    const verdict = verify(bundle, certificate, now);
-    verdicts.set(trust, { fingerprint: bundle.fingerprint, verdict });
+    if (known?.fingerprint === bundle.fingerprint && now <= known.until) return known.verdict;
+    const verdict = verifyClient(bundle, certificate.chain, now);
+    const until = verdict.ok ? verdict.trustedUntil : now + refusalLasts;
+    verdicts.set(trust, { fingerprint: bundle.fingerprint, verdict, until });
     return verdict;
   }
-}
-
-function verify(bundle: TrustBundle, { chain, resumed }: ClientCertificate, now: number): ClientVerdict {
-  const verdict = verifyClient(bundle, chain, now);
-  const [leaf] = chain;
-  // A resumed session brings the leaf alone. Its chain was verified when it began, and under this bundle: ticket keys go with the bundles.
-  const chainUnknown = resumed && chain.length === 1 && !verdict.ok && verdict.reason === 'unknown-authority';
-  return chainUnknown && leaf ? verifyLeafOnly(bundle, leaf, now) : verdict;
 }

@@ -4,6 +4,7 @@
  *   handshake ─▶ open ─▶ draining ─▶ closed        retire(fingerprints), stop()
  */
 export { type ClientCertificate, clientCertificateOf } from './client-certificate.ts';
+export { ClientChains } from './client-chains.ts';
 export { ClientTrust } from './client-trust.ts';
 export { type CertificateTag, Connection, type ProtocolHandler } from './connection.ts';
 export {

@@ -43,6 +43,16 @@ export function planStop(now: number, options: DrainOptions, random: number): Dr
   return { askAt: now, closeIdleAt, cutAt, cutUpgradedAt: cutAt };
 }
 
+/** The plan for a connection that is to end for two reasons: a later one never grants it more time. */
+export function earliest(a: DrainPlan, b: DrainPlan): DrainPlan {
+  return {
+    askAt: Math.min(a.askAt, b.askAt),
+    closeIdleAt: Math.min(a.closeIdleAt, b.closeIdleAt),
+    cutAt: Math.min(a.cutAt, b.cutAt),
+    cutUpgradedAt: Math.min(a.cutUpgradedAt, b.cutUpgradedAt),
+  };
+}
+
 /** Milliseconds over which connections are cut that may not live on. */
 const cutSpread = 500;
 

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Logger, Metrics } from '../observe/index.ts';
 import { type CertificateTag, Connection } from './connection.ts';
-import { type DrainOptions, type DrainPlan, drainStep, planCut, planRetirement, planStop } from './policy.ts';
+import { type DrainOptions, type DrainPlan, drainStep, earliest, planCut, planRetirement, planStop } from './policy.ts';
 
 /** Open connections by certificate id. */
 export type ConnectionCounts = Record<string, { current: number; draining: number }>;
@@ -161,7 +161,7 @@ export class ConnectionRegistry {
   }
 
   #drain(connection: Connection, plan: DrainPlan): void {
-    connection.plan = plan;
+    connection.plan = connection.plan ? earliest(connection.plan, plan) : plan;
     this.#draining.add(connection);
     this.#step(connection, performance.now());
     this.#timer ??= setInterval(() => this.#tick(), tick);

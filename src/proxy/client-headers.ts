@@ -20,7 +20,7 @@ export function clientHeaders(certificate: X509Certificate, names: ClientHeaderN
     subject: () => subjectOf(certificate),
     names: () =>
       alternativeNames(certificate)
-        .map(({ value }) => visible(value))
+        .map(({ value }) => hexed(escaped(value), /,/g))
         .join(','),
     fingerprint: () => fingerprintOf(certificate),
     serial: () => certificate.serialNumber.toLowerCase(),
@@ -37,33 +37,46 @@ export function clientHeaders(certificate: X509Certificate, names: ClientHeaderN
 /** One connection sends many requests. */
 const cache = new WeakMap<X509Certificate, { names: ClientHeaderNames; headers: readonly string[] }>();
 
-/** Envoy's format: `Hash=…;Subject="…";URI=…;DNS=…`, semicolons between the parts. */
+/**
+ * Envoy's format: `Hash=…;Subject="…";URI=…;DNS=…`, semicolons between the parts, what holds a comma, a semicolon or an equals sign in
+ * quotes. Readers disagree on backslashes before quotes; so that none of them loses its way, no value has a quote inside.
+ */
 function xfccOf(certificate: X509Certificate): string {
-  const parts = [`Hash=${fingerprintOf(certificate)}`, `Subject=${quoted(subjectOf(certificate))}`];
-  for (const { type, value } of alternativeNames(certificate)) {
-    if (type !== 'URI' && type !== 'DNS') continue;
-    const text = visible(value);
-    parts.push(`${type}=${/[",;=]/.test(text) ? quoted(text) : text}`);
-  }
-  return parts.join(';');
+  const names = alternativeNames(certificate);
+  const of = (wanted: string) =>
+    names.filter(({ type }) => type === wanted).map(({ value }) => `${wanted}=${quotedWhereNeeded(escaped(value))}`);
+  const parts = [`Hash=${fingerprintOf(certificate)}`, `Subject="${subjectOf(certificate)}"`];
+  return [...parts, ...of('URI'), ...of('DNS')].join(';');
 }
 
 function fingerprintOf(certificate: X509Certificate): string {
   return certificate.fingerprint256.replaceAll(':', '').toLowerCase();
 }
 
-/** The most specific part first, separated by commas (RFC 4514 §2.1); Node gives lines, the most general first. */
+/**
+ * The most specific part first, separated by commas (RFC 4514 §2.1). Node gives lines, the most general first, with pluses between
+ * spaces, escaped otherwise; quotes and backslashes become hex pairs, which is the other way to escape them (§2.4).
+ */
 function subjectOf(certificate: X509Certificate): string {
-  return visible((certificate.subject ?? '').split('\n').reverse().join(','));
+  const parts = (certificate.subject ?? '').split('\n').reverse().join(',').replaceAll(' + ', '+');
+  return hexed(hexed(parts, /\\["\\]/g, 1), /[^ -~]/gu);
 }
 
-/** As a field value may hold it: what is not printable ASCII as hex pairs (RFC 4514 §2.4). */
-function visible(text: string): string {
-  return text.replace(/[^\x20-\x7e]/gu, (character) =>
-    [...Buffer.from(character)].map((byte) => `\\${byte.toString(16).padStart(2, '0').toUpperCase()}`).join(''),
-  );
+/** A name as a field can hold it: of printable ASCII without blanks, quotes and backslashes. Node gives its bytes as characters. */
+function escaped(name: string): string {
+  return hexed(name, /[^!-~]|["\\]/gu, 0, /[^\0-\xff]/.test(name) ? 'utf8' : 'latin1');
 }
 
-function quoted(text: string): string {
-  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+/** @param from where in each match the characters begin that become hex pairs (RFC 4514 §2.4) */
+function hexed(text: string, what: RegExp, from = 0, encoding: 'utf8' | 'latin1' = 'utf8'): string {
+  const pairs = (match: string) => [...Buffer.from(match.slice(from), encoding)].map(hexPair).join('');
+  return text.replace(what, pairs);
+}
+
+function hexPair(byte: number): string {
+  return `\\${byte.toString(16).padStart(2, '0').toUpperCase()}`;
+}
+
+function quotedWhereNeeded(text: string): string {
+  return /[,;=]/.test(text) ? `"${text}"` : text;
 }

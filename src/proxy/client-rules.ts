@@ -24,11 +24,15 @@ export class ClientRules {
   readonly #hosts: ReadonlyMap<string, ClientRule>;
   /** Whether clients are asked for a certificate at all; Node can do that for a listener only, not for a host. */
   readonly asks: boolean;
+  /** The names of the bundles that any of them goes by. */
+  readonly bundles: readonly string[];
 
   constructor({ fallback, hosts }: ClientRulesOptions) {
     this.#fallback = fallback;
     this.#hosts = new Map([...hosts].map(([name, rule]) => [normalizeName(name), rule]));
-    this.asks = [fallback, ...hosts.values()].some(({ mode }) => mode !== 'off');
+    const rules = [fallback, ...hosts.values()];
+    this.asks = rules.some(({ mode }) => mode !== 'off');
+    this.bundles = [...new Set(rules.flatMap((rule) => (rule.mode === 'off' ? [] : [rule.trust])))];
   }
 
   /** @param host lower case, without trailing dot */
@@ -44,16 +48,15 @@ export class ClientRules {
   admit(connection: Connection, host: string, trust: ClientTrust): Admitted | Refusal {
     const rule = this.ruleFor(host);
     if (rule.mode === 'off') return { kind: 'admit', certificate: null };
-    const { client } = connection;
-    if (client) {
-      if (!trust.verdictOn(client, rule.trust).ok) return refuse(403, 'CLIENT_CERTIFICATE_REJECTED');
+    const { client, serverName } = connection;
+    if (client && trust.verdictOn(client, rule.trust).ok) {
       connection.reliesOn(rule.trust);
       return { kind: 'admit', certificate: client };
     }
-    if (rule.mode === 'optional') return { kind: 'admit', certificate: null };
-    // Made for another host, where the client saw no reason to show one: it may on a connection of its own.
-    const elsewhere = connection.serverName !== null && connection.serverName !== host;
-    return elsewhere ? refuse(421, 'REQUEST_MISDIRECTED') : refuse(403, 'CLIENT_CERTIFICATE_REQUIRED');
+    if (!client && rule.mode === 'optional') return { kind: 'admit', certificate: null };
+    // Made for another host, for which the client chose what to show: on a connection of its own it may choose otherwise.
+    if (serverName !== null && serverName !== host) return refuse(421, 'REQUEST_MISDIRECTED');
+    return refuse(403, client ? 'CLIENT_CERTIFICATE_REJECTED' : 'CLIENT_CERTIFICATE_REQUIRED');
   }
 }
 

@@ -4,6 +4,8 @@ import type { TLSSocket } from 'node:tls';
 import { normalizeName } from '../certificates/index.ts';
 import {
   type CertificateTag,
+  type ClientCertificate,
+  ClientChains,
   ClientTrust,
   type Connection,
   type ConnectionRegistry,
@@ -46,6 +48,7 @@ export class FrontDoor {
   readonly #http1: Http1;
   readonly #http2: Http2;
   readonly #trust: ClientTrust;
+  readonly #chains = new ClientChains();
   readonly #rules = new WeakMap<Connection, ClientRules>();
   readonly #observe: NonNullable<FrontDoorOptions['observe']>;
 
@@ -117,7 +120,8 @@ export class FrontDoor {
       const tag = tagOf(served);
       this.#connections.tag(connection, isForgetful(secure) ? { ...tag, names: this.#servedNames() } : tag);
     }
-    if (this.#rules.has(connection)) connection.client = clientCertificateOf(secure);
+    const rules = this.#rules.get(connection);
+    if (rules) connection.client = this.#clientOf(secure, rules);
     if (typeof secure.servername === 'string') connection.serverName = normalizeName(secure.servername);
     const resumed = secure.isSessionReused() ? 'true' : 'false';
     this.#metrics.handshakes.inc({ result: 'success', resumed });
@@ -129,6 +133,13 @@ export class FrontDoor {
     const { id, fingerprint } = connection.certificate ?? tagOf(served);
     if (resumed === 'false') this.#observe(id, fingerprint, false);
     if (!this.#store.current.fingerprints.has(fingerprint)) this.#connections.retireOne(connection);
+  }
+
+  #clientOf(secure: TLSSocket, rules: ClientRules): ClientCertificate | null {
+    const client = clientCertificateOf(secure, this.#chains);
+    const trusted = () => rules.bundles.some((name) => client && this.#trust.verdictOn(client, name).ok);
+    if (client && !client.resumed && client.chain.length > 1 && trusted()) this.#chains.learn(client.chain);
+    return client;
   }
 
   #failed(socket: Socket, reason: string, plainHttp: boolean): void {

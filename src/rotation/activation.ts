@@ -1,7 +1,7 @@
-import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
+import { type TrustBundle, type ValidatedIdentity, validityOf } from '../certificates/index.ts';
 import { type Finding, finding, SwivelError } from '../errors.ts';
 import { whyUnanchored } from './anchoring.ts';
-import { type Candidate, type Decision, decide, type Rules } from './decide.ts';
+import { type Candidate, type Decision, decide, plainRules, type Rules } from './decide.ts';
 import { Delays, type Range } from './delays.ts';
 import { isExpiryTurn } from './expiry.ts';
 import type { GatePolicy } from './gate.ts';
@@ -9,6 +9,7 @@ import { History } from './history.ts';
 import { Holds } from './holds.ts';
 import type { Journal, Trigger } from './journal.ts';
 import type { GenerationPublisher, Publication } from './publisher.ts';
+import { ShortChains } from './short-chains.ts';
 import { type CanaryOptions, Trials } from './trials.ts';
 
 export interface ActivationOptions {
@@ -43,11 +44,8 @@ export class Activation {
   readonly #holds = new Holds();
   readonly #history = new History();
   readonly #delays: Delays;
+  readonly #shortChains = new ShortChains();
   readonly #trials: Trials;
-  /** Chains that an operator accepted, by identity. */
-  readonly #accepted = new Map<string, string>();
-  /** What was on disk at the last run. */
-  #onDisk: ReadonlyMap<string, Candidate> = new Map();
   readonly #compromisedKeys = new Set<string>();
   #publishedAt = 0;
 
@@ -66,50 +64,61 @@ export class Activation {
 
   /** @param now milliseconds since 1970 @returns the decision that holds */
   async run(occasion: Occasion, now: number): Promise<Decision> {
-    this.#onDisk = occasion.candidates;
     this.#holds.releaseChanged(occasion.candidates);
     for (const id of occasion.accept) {
       const identity = occasion.candidates.get(id)?.identity;
-      if (!identity) continue;
-      this.#accepted.set(id, identity.fingerprint);
-      this.#holds.release(id);
+      if (identity) this.#holds.accept(identity);
     }
     const compromised = this.#compromised(occasion);
     const decision = await this.#publish(occasion, compromised.size > 0, now, true);
-    for (const fingerprint of compromised) this.#history.forget(fingerprint);
     if (compromised.size > 0) this.#journal.cut([...occasion.compromised], this.#publisher.cut(compromised));
     return decision;
   }
 
   /**
-   * Sees to it that the next run serves an earlier certificate, until the files change.
+   * Sees to it that the run that follows serves an earlier certificate, until the files change. Not while a run is under way.
    * @param id of an identity; all that the last commit changed when left out
+   * @param candidates what is on disk
+   * @param now milliseconds since 1970
    * @returns the identities that go back
    * @throws SwivelError CERTIFICATE_UNKNOWN, ROLLBACK_IMPOSSIBLE
    */
-  rollback(id: string | undefined, now: number): string[] {
-    const { served } = this.#publisher.current;
-    if (id !== undefined && !served.has(id)) {
+  rollback(id: string | undefined, candidates: ReadonlyMap<string, Candidate>, now: number): string[] {
+    if (id !== undefined && !this.#publisher.current.served.has(id)) {
       throw new SwivelError('CERTIFICATE_UNKNOWN', `there is no certificate "${id}"`);
     }
-    const ids = id === undefined ? [...this.#history.latest] : [id];
-    const back: string[] = [];
-    for (const one of ids) {
-      const current = served.get(one)?.identity ?? null;
-      if (!current) continue;
-      const onTrial = this.#publisher.current.canaries.get(one)?.identity;
-      const earlier = onTrial ? current : this.#history.takeEarlier(one, current, now);
-      if (!earlier) continue;
-      const { fingerprint256 } = earlier.leaf;
-      const message = `${one} was rolled back to ${fingerprint256.slice(0, 16)}; what is on disk is not served`;
-      const reason = finding('ROLLED_BACK', 'error', { identity: one, file: current.files.certificate, message });
-      const fingerprint = this.#onDisk.get(one)?.identity?.fingerprint ?? current.fingerprint;
-      this.#holds.set(one, { fingerprint, instead: earlier, reason, unusable: false });
-      this.#accepted.delete(one);
-      back.push(one);
-    }
+    const ids = id === undefined ? this.#lastChanged() : [id];
+    const back = ids.filter((one) => this.#goBack(one, candidates.get(one)?.identity ?? null, now));
     if (back.length === 0) throw new SwivelError('ROLLBACK_IMPOSSIBLE');
     return back;
+  }
+
+  /** The identities that the last commit exchanged, or put on trial. */
+  #lastChanged(): readonly string[] {
+    const { generation, ids } = this.#history.latest;
+    const trials = [...this.#publisher.current.canaries].filter(([, { since }]) => since >= generation);
+    const newest = Math.max(generation, ...trials.map(([, { since }]) => since));
+    const begun = trials.filter(([, { since }]) => since === newest).map(([id]) => id);
+    return newest === generation ? [...ids, ...begun] : begun;
+  }
+
+  /** @returns whether there is something to go back to */
+  #goBack(id: string, onDisk: ValidatedIdentity | null, now: number): boolean {
+    const { served, canaries } = this.#publisher.current;
+    const current = served.get(id)?.identity;
+    if (!current) return false;
+    const earlier = canaries.has(id) ? current : this.#history.takeEarlier(id, current, this.#usableAt(now));
+    if (!earlier) return false;
+    const message = `${id} was rolled back to ${earlier.leaf.fingerprint256.slice(0, 16)}; what is on disk is not served`;
+    const reason = finding('ROLLED_BACK', 'warning', { identity: id, file: current.files.certificate, message });
+    const { fingerprint } = onDisk ?? current;
+    this.#holds.set(id, { fingerprint, instead: earlier, reason, unusable: false });
+    return true;
+  }
+
+  /** What may be gone back to. */
+  #usableAt(now: number): (identity: ValidatedIdentity) => boolean {
+    return ({ leaf }) => validityOf(leaf, now) === 'valid' && !this.#compromisedKeys.has(leaf.publicKey256);
   }
 
   /**
@@ -128,17 +137,19 @@ export class Activation {
     return true;
   }
 
-  /** The fingerprints that compromised identities are served with. */
+  /**
+   * Notes the keys of what compromised identities are served with. What is on trial in its place is the remedy, not the trouble.
+   * @returns the fingerprints on which connections may live: what drains since before is older, and cut as well
+   */
   #compromised({ compromised }: Occasion): Set<string> {
-    const { served, canaries } = this.#publisher.current;
     const fingerprints = new Set<string>();
     for (const id of compromised) {
-      for (const map of [served, canaries]) {
-        const identity = map.get(id)?.identity;
-        if (!identity) continue;
-        fingerprints.add(identity.fingerprint);
-        this.#compromisedKeys.add(identity.leaf.publicKey256);
-      }
+      const current = this.#publisher.current.served.get(id)?.identity;
+      if (!current) continue;
+      this.#compromisedKeys.add(current.leaf.publicKey256);
+      for (const { fingerprint } of [current, ...this.#history.of(id)]) fingerprints.add(fingerprint);
+      // What is on disk was held back in favour of this one.
+      if (this.#holds.get(id)?.reason.code === 'ROLLED_BACK') this.#holds.release(id);
     }
     return fingerprints;
   }
@@ -154,18 +165,31 @@ export class Activation {
     if (!renewTicketKeys && this.#isPublished(decision, bundles, served, now)) return decision;
     const target = { identities: decision.target, canaries: decision.canaries, bundles, renewTicketKeys };
     const publication = await this.#publisher.prepare(target, now);
+    this.#releaseRefused(decision, served, publication.failures);
     const usable = without(occasion.candidates, publication.failures);
     if (usable) {
       publication.abort();
       return this.#publish({ ...occasion, candidates: usable }, renewTicketKeys, now, mayConfirm);
     }
-    const replaced = await this.#commit(publication, decision, served, occasion, now);
+    await this.#commit(publication, decision, served, occasion, now);
     if (!mayConfirm || occasion.trigger === 'start') return decision;
-    const changed = decision.target.filter(({ id, fingerprint }) => served.get(id)?.fingerprint !== fingerprint);
+    const changed = decision.verdicts.filter(({ id, result }) => result === 'applied' && served.has(id));
     const wrong = await this.#publisher.confirm(changed.map(({ id }) => id));
     if (wrong.length === 0) return decision;
-    for (const id of wrong) this.#takeBack(id, replaced.get(id) ?? null);
+    for (const id of wrong) this.#takeBack(id, now);
     return this.#publish(occasion, false, now, false);
+  }
+
+  /** What was to be gone back to cannot be served any more: then it is not gone back. */
+  #releaseRefused(
+    { target }: Decision,
+    served: ReadonlyMap<string, ValidatedIdentity>,
+    failures: readonly Finding[],
+  ): void {
+    for (const { identity: id = '' } of failures) {
+      const instead = this.#holds.get(id)?.instead;
+      if (instead && served.get(id) !== instead && target.includes(instead)) this.#holds.release(id);
+    }
   }
 
   async #commit(
@@ -174,16 +198,17 @@ export class Activation {
     served: ReadonlyMap<string, ValidatedIdentity>,
     { trigger, since }: Occasion,
     now: number,
-  ): Promise<Map<string, ValidatedIdentity>> {
+  ): Promise<void> {
     const drained = await publication.commit();
     this.#publishedAt = now;
-    const replaced = new Map<string, ValidatedIdentity>();
+    const replaced: ValidatedIdentity[] = [];
     const durationMs = Math.round((performance.now() - since) * 10) / 10;
     for (const verdict of decision.verdicts) {
       const from = served.get(verdict.id);
       const to = verdict.served;
       if (from?.fingerprint === to?.fingerprint) continue;
-      if (from) replaced.set(verdict.id, from);
+      // What one went back from is not what one goes back to.
+      if (from && to && verdict.result !== 'held') replaced.push(from);
       if (trigger === 'start') continue;
       const rotation = {
         at: new Date(now).toISOString(),
@@ -199,22 +224,19 @@ export class Activation {
     for (const { id, fingerprint } of decision.target) {
       if (this.#holds.get(id)?.fingerprint === fingerprint) this.#holds.release(id);
     }
-    const held = new Set(decision.verdicts.filter(({ result }) => result === 'held').map(({ id }) => id));
-    // What one went back from is not what one goes back to.
-    this.#history.committed([...replaced.values()].filter(({ id }) => !held.has(id)));
+    this.#history.committed(replaced, this.#publisher.current.number);
     for (const trial of this.#trials.published(decision.canaries, now)) this.#journal.trialBegan(trial);
-    return replaced;
   }
 
-  /** The listener shows something else than was committed: back to what worked. */
-  #takeBack(id: string, before: ValidatedIdentity | null): void {
-    const published = this.#publisher.current.served.get(id);
-    if (!published || !before) return;
-    const file = published.identity.files.certificate;
+  /** The listener shows something else than was committed: back to what worked, if that can be served still. */
+  #takeBack(id: string, now: number): void {
+    const published = this.#publisher.current.served.get(id)?.identity;
+    const before = published && this.#history.takeEarlier(id, published, this.#usableAt(now));
+    if (!before) return;
+    const file = published.files.certificate;
     const message = `after activating ${file} a listener showed another certificate; the change was taken back`;
     const reason = finding('HANDSHAKE_DISAGREES', 'error', { identity: id, file, message });
-    const { fingerprint } = published.identity;
-    this.#holds.set(id, { fingerprint, instead: before, reason, unusable: true });
+    this.#holds.set(id, { fingerprint: published.fingerprint, instead: before, reason, unusable: true });
   }
 
   #rules({ trigger, bundles }: Occasion): Rules {
@@ -225,9 +247,10 @@ export class Activation {
       gate: this.#options.gate,
       holdOf: (id) => this.#holds.get(id),
       activatesAt: atOnce ? (_, now) => now : this.#delays.activatesAt,
+      wholeAt: atOnce ? plainRules.wholeAt : this.#shortChains.wholeAt,
       trialOf: this.#trials.stateOf,
       trialEnd: (identity, now) => this.#trials.get(identity.id)?.promoteAt ?? now + this.#options.canary.duration,
-      isAccepted: ({ id, fingerprint }) => this.#accepted.get(id) === fingerprint,
+      isAccepted: (identity) => this.#holds.isAccepted(identity),
       unanchored: (identity) => (anchors === undefined ? null : whyUnanchored(identity, anchors, bundle)),
       isCompromised: ({ leaf }) => this.#compromisedKeys.has(leaf.publicKey256),
       expiryWarnings: this.#options.expiryWarnings,

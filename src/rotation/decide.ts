@@ -43,6 +43,8 @@ export interface Rules {
   readonly holdOf: (id: string) => Hold | undefined;
   /** When a new certificate may be activated, milliseconds since 1970. */
   readonly activatesAt: (identity: ValidatedIdentity, now: number) => number;
+  /** When a chain that may still lack its end counts as whole, milliseconds since 1970. */
+  readonly wholeAt: (identity: ValidatedIdentity, current: ValidatedIdentity, now: number) => number;
   /** How far the trial of a new certificate is, and when it ends. */
   readonly trialOf: (identity: ValidatedIdentity, now: number) => TrialState;
   readonly trialEnd: (identity: ValidatedIdentity, now: number) => number;
@@ -61,7 +63,8 @@ export const plainRules: Rules = {
   gate: defaultGate,
   holdOf: () => undefined,
   activatesAt: (_, now) => now,
-  trialOf: () => 'passed',
+  wholeAt: (_identity, _current, now) => now,
+  trialOf: () => 'off',
   trialEnd: (_, now) => now,
   isAccepted: () => false,
   isCompromised: () => false,
@@ -91,12 +94,9 @@ export function decide(
   now: number,
   rules: Rules = plainRules,
 ): Decision {
-  const verdicts: Verdict[] = [];
   const onDisk = [...identitiesOf(candidates)];
   const currentOf = (id: string) => rules.holdOf(id)?.instead ?? served.get(id) ?? null;
-  for (const candidate of candidates.values()) {
-    verdicts.push(judge(candidate, currentOf(candidate.id), onDisk, rules, now));
-  }
+  const verdicts = judgeTogether(candidates, currentOf, onDisk, rules, now);
   const replacements = verdicts.flatMap((verdict) => (verdict.served ? [verdict.served] : []));
   for (const id of served.keys()) {
     const identity = currentOf(id);
@@ -116,6 +116,31 @@ export function decide(
     ...target.map((identity) => nextWarning(identity, rules.expiryWarnings, now)),
   ];
   return { verdicts: told, target, canaries, wakeAt: nextTurn([...target, ...onDisk], turns, now) };
+}
+
+/**
+ * Judges everything on disk. A name may move to another certificate, which is to be served then: where that one is refused after all,
+ * the name would be lost, and it is judged again.
+ */
+function judgeTogether(
+  candidates: ReadonlyMap<string, Candidate>,
+  currentOf: (id: string) => ValidatedIdentity | null,
+  onDisk: readonly ValidatedIdentity[],
+  rules: Rules,
+  now: number,
+): Verdict[] {
+  const judgeOne = (candidate: Candidate, others: readonly ValidatedIdentity[]) =>
+    judge(candidate, currentOf(candidate.id), others, rules, now);
+  let verdicts = [...candidates.values()].map((candidate) => judgeOne(candidate, onDisk));
+  for (;;) {
+    const before = verdicts;
+    const serving = before.flatMap(({ served }) => served ?? []);
+    verdicts = before.map((verdict) => {
+      const candidate = candidates.get(verdict.id);
+      return candidate && verdict.result === 'applied' ? judgeOne(candidate, serving) : verdict;
+    });
+    if (verdicts.every(({ result }, i) => result === before[i]?.result)) return verdicts;
+  }
 }
 
 function withExpiry(verdict: Verdict, distances: readonly number[], now: number): Verdict {

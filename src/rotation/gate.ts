@@ -64,12 +64,14 @@ export function judgeAtGate(
   };
   const dates = judgeDates(identity, now);
   if (dates) add(dates.code === 'CERT_EXPIRED' ? policy.expired : policy.notYetValid, dates.code, dates.message);
-  if (unanchored !== null) add(policy.chainUnanchored, 'CHAIN_UNANCHORED', unanchored);
-  const alone = current === null || validityOf(current.leaf, now) === 'expired';
+  const lapsed = current !== null && validityOf(current.leaf, now) === 'expired';
+  if (unanchored !== null)
+    add(lapsed ? lenient(policy.chainUnanchored) : policy.chainUnanchored, 'CHAIN_UNANCHORED', unanchored);
+  const alone = current === null || lapsed;
   const remaining = identity.leaf.notAfter - now;
   if (remaining >= 0 && remaining < policy.minRemaining) {
     const message = `${identity.files.certificate} expires at ${new Date(identity.leaf.notAfter).toISOString()}, in ${Math.ceil(remaining / 60_000)} min`;
-    add(alone ? 'warn' : policy.lifetimeShort, 'LIFETIME_SHORT', message);
+    add(alone ? lenient(policy.lifetimeShort) : policy.lifetimeShort, 'LIFETIME_SHORT', message);
   }
   if (current && !alone) {
     const lost = lostNames(identity, current, others, now);
@@ -83,6 +85,10 @@ export function judgeAtGate(
     refusal: found.find(([action]) => action === 'reject')?.[1] ?? null,
     warnings: found.flatMap(([action, one]) => (action === 'warn' ? [one] : [])),
   };
+}
+
+function lenient(action: GateAction): GateAction {
+  return action === 'reject' ? 'warn' : action;
 }
 
 /** What is wrong with the dates; null when nothing is (RFC 5280 §4.1.2.5). */
@@ -126,7 +132,7 @@ const curves: Record<string, number> = { 'ec-p256': 128, 'ec-p384': 192, 'ec-p52
 
 /** Bits of security of a key (NIST SP 800-57 part 1, table 2); RSA above 3072 counts no more than P-256, which it is exchanged for. */
 function strengthOf({ leaf }: ValidatedIdentity): number {
-  const modulus = /^rsa(?:-pss)?-(\d+)$/.exec(leaf.keyType ?? '')?.[1];
+  const modulus = /^rsa(?:-pss)?-(\d+)$/.exec(leaf.keyType)?.[1];
   if (modulus !== undefined) return Number(modulus) >= 3072 ? 128 : 112;
   return curves[leaf.keyType] ?? 128;
 }

@@ -1,56 +1,58 @@
-import { type ValidatedIdentity, validityOf } from '../certificates/index.ts';
+import type { ValidatedIdentity } from '../certificates/index.ts';
 
-/** Generations, and certificates of one identity, that can be gone back to. */
+/** Certificates of one identity that can be gone back to. */
 const kept = 10;
+
+interface Entry {
+  readonly identity: ValidatedIdentity;
+  /** The generation that replaced it. */
+  readonly replacedBy: number;
+}
 
 /** Remembers what was served before, as far as a rollback may want it. */
 export class History {
   /** What each identity served before, the latest last. */
-  readonly #earlier = new Map<string, ValidatedIdentity[]>();
-  /** Which identities changed together, the latest last. */
-  #commits: (readonly string[])[] = [];
+  readonly #earlier = new Map<string, Entry[]>();
 
-  /** Notes a commit that exchanged certificates. @param replaced what is no longer served */
-  committed(replaced: readonly ValidatedIdentity[]): void {
-    if (replaced.length === 0) return;
+  /** Notes a commit. @param replaced what it exchanged @param generation its number */
+  committed(replaced: Iterable<ValidatedIdentity>, generation: number): void {
     for (const identity of replaced) {
-      const list = this.#earlier.get(identity.id) ?? [];
-      this.#earlier.set(identity.id, [...list, identity].slice(-kept));
+      const entry = { identity, replacedBy: generation };
+      this.#earlier.set(identity.id, [...(this.#earlier.get(identity.id) ?? []), entry].slice(-kept));
     }
-    this.#commits = [...this.#commits, replaced.map(({ id }) => id)].slice(-kept);
   }
 
-  /** The identities that the latest commit changed. */
-  get latest(): readonly string[] {
-    return this.#commits.at(-1) ?? [];
+  /** The identities that the latest commit exchanged, and its number; 0 when there was none. */
+  get latest(): { readonly generation: number; readonly ids: readonly string[] } {
+    const last = [...this.#earlier].map(([id, entries]) => ({ id, generation: entries.at(-1)?.replacedBy ?? 0 }));
+    const generation = last.reduce((most, one) => Math.max(most, one.generation), 0);
+    return {
+      generation,
+      ids: last.filter((one) => one.generation === generation && generation > 0).map(({ id }) => id),
+    };
+  }
+
+  /** What an identity served before, the latest last. */
+  of(id: string): readonly ValidatedIdentity[] {
+    return this.#earlier.get(id)?.map(({ identity }) => identity) ?? [];
   }
 
   /**
-   * What an identity served before, and takes it off the list: the next call goes one further back.
+   * What an identity served before; takes it off, so that the next call goes one further back.
    * @param current what is served now
-   * @param now milliseconds since 1970
-   * @returns the last one that is different and still valid; null when there is none
+   * @param isUsable whether one can still be served
+   * @returns the last one that is different and usable; null when there is none
    */
-  takeEarlier(id: string, current: ValidatedIdentity | null, now: number): ValidatedIdentity | null {
-    const list = this.#earlier.get(id) ?? [];
-    for (let last = list.pop(); last; last = list.pop()) {
-      if (last.fingerprint !== current?.fingerprint && validityOf(last.leaf, now) === 'valid') {
-        const at = this.#commits.findLastIndex((ids) => ids.includes(id));
-        this.#commits = this.#commits.map((ids, i) => (i === at ? ids.filter((one) => one !== id) : ids));
-        this.#commits = this.#commits.filter((ids) => ids.length > 0);
-        return last;
-      }
+  takeEarlier(
+    id: string,
+    current: ValidatedIdentity,
+    isUsable: (identity: ValidatedIdentity) => boolean,
+  ): ValidatedIdentity | null {
+    const entries = this.#earlier.get(id) ?? [];
+    for (let last = entries.pop(); last; last = entries.pop()) {
+      const { identity } = last;
+      if (identity.fingerprint !== current.fingerprint && isUsable(identity)) return identity;
     }
     return null;
-  }
-
-  /** Forgets a chain that must never be served again. */
-  forget(fingerprint: string): void {
-    for (const [id, list] of this.#earlier) {
-      this.#earlier.set(
-        id,
-        list.filter((identity) => identity.fingerprint !== fingerprint),
-      );
-    }
   }
 }

@@ -13,12 +13,15 @@ export interface Hold {
   readonly unusable: boolean;
 }
 
-/** The holds in force, by identity. */
-export class Holds implements Iterable<[string, Hold]> {
+/** What was said about certificates on disk beside what they say themselves: held, or accepted by an operator. Never both. */
+export class Holds {
   readonly #holds = new Map<string, Hold>();
+  /** Chains that are to be served whatever the gate finds, by identity. */
+  readonly #accepted = new Map<string, string>();
 
   set(id: string, hold: Hold): void {
     this.#holds.set(id, hold);
+    this.#accepted.delete(id);
   }
 
   get(id: string): Hold | undefined {
@@ -29,15 +32,22 @@ export class Holds implements Iterable<[string, Hold]> {
     this.#holds.delete(id);
   }
 
-  /** Ends the holds of identities whose files changed to something else that can be served. */
-  releaseChanged(candidates: ReadonlyMap<string, Candidate>): void {
-    for (const [id, hold] of this.#holds) {
-      const identity = candidates.get(id)?.identity;
-      if (identity && identity.fingerprint !== hold.fingerprint) this.#holds.delete(id);
-    }
+  accept({ id, fingerprint }: ValidatedIdentity): void {
+    this.#accepted.set(id, fingerprint);
+    this.#holds.delete(id);
   }
 
-  [Symbol.iterator](): Iterator<[string, Hold]> {
-    return this.#holds[Symbol.iterator]();
+  isAccepted({ id, fingerprint }: ValidatedIdentity): boolean {
+    return this.#accepted.get(id) === fingerprint;
+  }
+
+  /** Forgets what was said about certificates whose files changed to something else that can be served. */
+  releaseChanged(candidates: ReadonlyMap<string, Candidate>): void {
+    const isOther = (id: string, fingerprint: string) => {
+      const identity = candidates.get(id)?.identity;
+      return identity ? identity.fingerprint !== fingerprint : false;
+    };
+    for (const [id, { fingerprint }] of this.#holds) if (isOther(id, fingerprint)) this.#holds.delete(id);
+    for (const [id, fingerprint] of this.#accepted) if (isOther(id, fingerprint)) this.#accepted.delete(id);
   }
 }

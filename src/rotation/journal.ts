@@ -43,7 +43,7 @@ export class Journal {
   readonly #conditions: Conditions;
   readonly #logger: Logger;
   readonly #rejections = new Map<string, Rejection>();
-  readonly #warned = new Map<string, string>();
+  readonly #warned = new Map<string, ReadonlySet<string>>();
   #rotations: Rotation[] = [];
   #verdicts: readonly Verdict[] = [];
   #trust: readonly BundleVerdict[] = [];
@@ -221,20 +221,20 @@ export class Journal {
     rejection.reported = true;
     if (silent) return;
     rejection.told = true;
-    const pending = error.severity === 'warning';
-    const result = pending ? 'pending' : 'rejected';
+    const waits = error.severity === 'warning';
+    const result = error.code === 'ROLLED_BACK' ? 'held' : waits ? 'pending' : 'rejected';
     if (error.identity !== undefined) this.#metrics.certificateReloads.inc({ certificate: error.identity, result });
     const line = { event: result, certificate: error.identity, ...coded(error) };
-    if (pending) this.#logger.info(line, 'certificate waits');
+    if (waits) this.#logger.info(line, result === 'held' ? 'certificate is held back' : 'certificate waits');
     else this.#logger.error(line, error.message);
   }
 
-  #warn(verdict: Pick<Verdict, 'id' | 'warnings'>): void {
-    const text = verdict.warnings.map((warning) => warning.code + warning.message).join();
-    if (this.#warned.get(verdict.id) === text) return;
-    this.#warned.set(verdict.id, text);
-    for (const warning of verdict.warnings) {
-      this.#logger.warn({ event: 'warning', certificate: verdict.id, ...coded(warning) }, warning.message);
+  #warn({ id, warnings }: Pick<Verdict, 'id' | 'warnings'>): void {
+    const before = this.#warned.get(id);
+    this.#warned.set(id, new Set(warnings.map(({ message }) => message)));
+    for (const warning of warnings) {
+      if (before?.has(warning.message)) continue;
+      this.#logger.warn({ event: 'warning', certificate: id, ...coded(warning) }, warning.message);
     }
   }
 

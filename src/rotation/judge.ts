@@ -6,18 +6,20 @@ import { judgeAtGate, judgeDates } from './gate.ts';
 /**
  * Judges what is on disk under one id.
  * @param current what is served under it, or is to be served in place of what is on disk
- * @param onDisk everything on disk that could be served
+ * @param others what else is served, or could be
  * @param now milliseconds since 1970
  */
 export function judge(
   candidate: Candidate,
   current: ValidatedIdentity | null,
-  onDisk: readonly ValidatedIdentity[],
+  others: readonly ValidatedIdentity[],
   rules: Rules,
   now: number,
 ): Verdict {
   const { id, source, identity, findings } = candidate;
-  const found = findings.filter((item) => item.severity === 'warning');
+  const warnings = findings.filter((item) => item.severity === 'warning');
+  const compromised = identity && rules.isCompromised(identity) ? compromise(identity) : null;
+  const found = compromised ? [...warnings, compromised] : warnings;
   const expired = current !== null && validityOf(current.leaf, now) === 'expired';
   const keep = (result: Verdict['result'], state: IdentityState, error: Finding | null): Verdict => ({
     id,
@@ -30,20 +32,20 @@ export function judge(
     error,
   });
   if (!identity) return keep('rejected', 'rejected', findings.find((item) => item.severity === 'error') ?? null);
-  const compromised = rules.isCompromised(identity) ? compromise(identity) : null;
-  if (current?.fingerprint === identity.fingerprint) {
-    const told = compromised ? [...found, compromised] : found;
-    return unchanged(candidate, identity, current, told, now);
-  }
+  if (current?.fingerprint === identity.fingerprint) return unchanged(candidate, identity, current, found, now);
 
   const accepted = rules.isAccepted(identity);
-  if (compromised && current && !accepted) return keep('rejected', 'rejected', { ...compromised, severity: 'error' });
+  if (compromised && current && !accepted) {
+    const refused = keep('rejected', 'rejected', { ...compromised, severity: 'error' });
+    return { ...refused, warnings };
+  }
   const hold = rules.holdOf(id);
   const held = hold?.fingerprint === identity.fingerprint && !accepted;
   if (held && (hold.unusable || (current && !expired))) return keep('held', 'held', hold.reason);
 
-  const { refusal, warnings } = judgeAtGate(identity, current, onDisk, rules.gate, now, rules.unanchored(identity));
-  const told = [...found, ...warnings];
+  const gate = judgeAtGate(identity, current, others, rules.gate, now, rules.unanchored(identity));
+  const { refusal } = gate;
+  const told = [...found, ...gate.warnings];
   // Nobody can mean to serve what is not valid.
   if (refusal && !(accepted && validityOf(identity.leaf, now) === 'valid')) {
     if (refusal.code !== 'CERT_NOT_YET_VALID') return { ...keep('rejected', 'rejected', refusal), warnings: told };
@@ -61,20 +63,42 @@ export function judge(
     error: null,
   };
   // There is nothing good that one could go on serving meanwhile.
-  if (!current || expired) return applied;
+  if (!current || expired || rules.isCompromised(current)) return applied;
 
-  const activatesAt = accepted ? now : rules.activatesAt(identity, now);
-  if (activatesAt > now) {
-    const message = `${identity.files.certificate} is activated at ${new Date(activatesAt).toISOString()}`;
-    const error = note('ACTIVATION_DELAYED', identity, message);
-    return { ...keep('pending', 'pending', error), warnings: told, until: activatesAt };
+  const trial = accepted ? 'off' : rules.trialOf(identity, now);
+  // What some clients are given already waits for nothing else.
+  const waiting = trial === 'running' || trial === 'passed' || accepted ? null : wait(identity, current, rules, now);
+  if (waiting) {
+    const [until, error] = waiting;
+    const state = error.severity === 'error' ? 'rejected' : 'pending';
+    return { ...keep(state, state, error), warnings: told, until };
   }
-  const trial = accepted ? 'passed' : rules.trialOf(identity, now);
-  if (trial === 'passed') return applied;
+  if (trial === 'off' || trial === 'passed') return applied;
   const until = rules.trialEnd(identity, now);
   const error = note('CANARY_RUNNING', identity, `${identity.files.certificate} is given to some clients first`);
   const result = trial === 'none' ? 'canary' : 'unchanged';
   return { ...keep(result, 'canary', error), warnings: told, canary: identity, until };
+}
+
+/** Until when a certificate that passed the gate waits, milliseconds since 1970, and why; null when it does not. */
+function wait(
+  identity: ValidatedIdentity,
+  current: ValidatedIdentity,
+  rules: Rules,
+  now: number,
+): readonly [number, Finding] | null {
+  const file = identity.files.certificate;
+  const wholeAt = rules.wholeAt(identity, current, now);
+  if (wholeAt > now) {
+    const message = `${file} has fewer certificates than before; the rest may be still to come`;
+    return [wholeAt, finding('SNAPSHOT_UNSTABLE', 'error', { identity: identity.id, file, message })];
+  }
+  const activatesAt = rules.activatesAt(identity, now);
+  if (activatesAt <= now) return null;
+  return [
+    activatesAt,
+    note('ACTIVATION_DELAYED', identity, `${file} is activated at ${new Date(activatesAt).toISOString()}`),
+  ];
 }
 
 /** What is on disk is what is served. */

@@ -46,13 +46,24 @@ export interface Wishes {
 
 interface Request {
   readonly sources: Set<SourceReader>;
+  /** Those of them to which something may have happened: marked neither by a retry nor by a resync. */
+  readonly stirred: Set<SourceReader>;
+  readonly marks: Set<Trigger>;
   trigger: Trigger;
   /** Monotonic milliseconds of the first mark. */
   since: number;
   thorough: boolean;
   readonly accept: Set<string>;
   readonly compromised: Set<string>;
+  readonly rollbacks: Rollback[];
   readonly waiting: { resolve(report: Report): void; reject(error: unknown): void }[];
+}
+
+/** Somebody wants to go back; it is done between reading and deciding, where nothing changes meanwhile. */
+interface Rollback {
+  readonly id: string | undefined;
+  resolve(rolledBack: readonly string[]): void;
+  reject(error: unknown): void;
 }
 
 /** Delays of the attempts after a rejection, milliseconds; from then on the resync has it. */
@@ -126,8 +137,11 @@ export class Reconciler {
    * @throws SwivelError CERTIFICATE_UNKNOWN, ROLLBACK_IMPOSSIBLE
    */
   async rollback(id?: string): Promise<Report & { readonly rolledBack: readonly string[] }> {
-    const rolledBack = this.#activation.rollback(id, this.#now());
-    return { ...(await this.runOnce('rollback')), rolledBack };
+    if (this.#stopped) throw new SwivelError('SHUTTING_DOWN');
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
+    this.#mark(this.#readers, 'rollback', true).rollbacks.push({ id, resolve, reject });
+    const [rolledBack, report] = await Promise.all([promise, this.runOnce('rollback')]);
+    return { ...report, rolledBack };
   }
 
   /** A client was shown a chain: counts for the trial of a canary. @param refused whether it answered with an alert */
@@ -184,14 +198,22 @@ export class Reconciler {
   #mark(readers: readonly SourceReader[], trigger: Trigger, thorough: boolean): Request {
     this.#next ??= {
       sources: new Set(),
+      stirred: new Set(),
+      marks: new Set(),
       trigger,
       since: performance.now(),
       thorough,
       accept: new Set(),
       compromised: new Set(),
+      rollbacks: [],
       waiting: [],
     };
-    for (const reader of readers) this.#next.sources.add(reader);
+    const stirring = trigger !== 'retry' && trigger !== 'resync';
+    for (const reader of readers) {
+      this.#next.sources.add(reader);
+      if (stirring) this.#next.stirred.add(reader);
+    }
+    this.#next.marks.add(trigger);
     this.#next.thorough ||= thorough;
     if (trigger === 'api' || trigger === 'signal' || trigger === 'rollback') this.#next.trigger = trigger;
     const request = this.#next;
@@ -225,6 +247,13 @@ export class Reconciler {
     }
     const now = this.#now();
     const { candidates, bundles, failures } = gather(this.#readers, this.#owners);
+    for (const { id, resolve, reject } of request.rollbacks) {
+      try {
+        resolve(this.#activation.rollback(id, candidates, now));
+      } catch (error) {
+        reject(error);
+      }
+    }
     const trust = decideBundles(bundles, this.#publisher.current.bundles, now);
     const usable = trust.flatMap(({ served }) => (served ? [served] : []));
     const { verdicts, wakeAt } = await this.#activation.run({ ...request, candidates, bundles: usable }, now);
@@ -249,10 +278,12 @@ export class Reconciler {
     const rejected = new Set(verdicts.filter(({ result }) => result === 'rejected').map(({ source }) => source));
     for (const { source, error } of trust) if (error) rejected.add(source);
     const wrong = this.#readers.filter(({ source, state }) => state.failure !== null || rejected.has(source.id));
-    // Something new happened, or all is well: start over with the short delays. A resync that finds the same as ever is nothing new.
-    const repeated = request.trigger === 'retry' || (request.trigger === 'resync' && !this.#journal.undecided);
-    if (wrong.length === 0 || !repeated) this.#retries = 0;
-    if (wrong.length > 0 && (!repeated || request.trigger === 'retry')) this.#scheduleRetry(wrong);
+    // Something new happened, or all is well: start over with the short delays. A resync that finds the same as ever is nothing new,
+    // nor is what happened to other sources.
+    const found = request.marks.has('resync') && this.#journal.undecided;
+    const news = found || wrong.some((reader) => request.stirred.has(reader));
+    if (wrong.length === 0 || news) this.#retries = 0;
+    if (wrong.length > 0 && (news || request.marks.has('retry'))) this.#scheduleRetry(wrong);
   }
 
   /** Asks a source again when it wants that; a little earlier, so that a fleet does not ask in one moment. */

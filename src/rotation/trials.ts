@@ -24,7 +24,8 @@ export interface Trial {
   readonly stable: Counts;
 }
 
-export type TrialState = 'none' | 'running' | 'passed';
+/** `off`: there are no trials. `none`: it is on none yet. */
+export type TrialState = 'off' | 'none' | 'running' | 'passed';
 
 /** Refusals that a verdict needs at least: one client alone may have trouble of its own. */
 const fewest = 3;
@@ -55,7 +56,7 @@ export class Trials {
 
   /** How far a certificate is. @param now milliseconds since 1970 */
   readonly stateOf = (identity: ValidatedIdentity, now: number): TrialState => {
-    if (this.#options.share <= 0) return 'passed';
+    if (this.#options.share <= 0) return 'off';
     const trial = this.#trials.get(identity.id);
     if (trial?.identity.fingerprint !== identity.fingerprint) return 'none';
     return now >= trial.promoteAt ? 'passed' : 'running';

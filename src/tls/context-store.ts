@@ -1,5 +1,5 @@
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import { normalizeName, type TrustBundle, type ValidatedIdentity } from '../certificates/index.ts';
+import { coversHost, normalizeName, type TrustBundle, type ValidatedIdentity } from '../certificates/index.ts';
 import { type Finding, finding, SwivelError } from '../errors.ts';
 import { build, contextFailure, rehearsalFailure, reuse } from './contexts.ts';
 import {
@@ -73,8 +73,14 @@ export class ContextStore {
       const building = new Building(base, bundles, trustChanged, now);
       const served = await building.all(target.identities, base.served);
       const canaries = await building.all(target.canaries, base.canaries);
-      const generation = this.#assemble({ number: base.number + 1, served, canaries, bundles }, now);
-      const failures = [...building.failures, ...(await this.#rehearse(building.fresh, generation))];
+      const assemble = () => this.#assemble({ number: base.number + 1, served, canaries, bundles }, now);
+      let generation = assemble();
+      const refused = await this.#rehearse(building.fresh, generation);
+      if (refused.size > 0) {
+        building.withdraw(refused.keys(), served, canaries);
+        generation = assemble();
+      }
+      const failures = [...building.failures, ...refused.values()];
       const renewKeys = target.renewTicketKeys || (trustChanged && base.number > 0);
       return {
         generation,
@@ -114,17 +120,22 @@ export class ContextStore {
   choose(servername: string): ServedIdentity | undefined {
     const stable = this.resolve(servername);
     const canary = stable && this.#current.canaries.get(stable.identity.id);
-    return canary && this.#random() < (this.#options.canaryShare ?? 0) ? canary : stable;
+    if (!canary || this.#random() >= (this.#options.canaryShare ?? 0)) return stable;
+    // A name that it lost stays with the stable one meanwhile.
+    const host = normalizeName(servername);
+    const lost = coversHost(stable.identity.names, host) && !coversHost(canary.identity.names, host);
+    return lost ? stable : canary;
   }
 
-  async #rehearse(fresh: readonly ServedIdentity[], generation: Generation): Promise<Finding[]> {
+  /** @returns what failed, and why */
+  async #rehearse(fresh: readonly ServedIdentity[], generation: Generation): Promise<Map<ServedIdentity, Finding>> {
     const options = this.#options.rehearsal;
-    if (!options) return [];
-    const failures: Finding[] = [];
+    const failures = new Map<ServedIdentity, Finding>();
+    if (!options) return failures;
     const end = performance.now() + rehearsalBudget;
     for (const served of fresh) {
       const reason = await rehearse(served, generation, options);
-      if (reason) failures.push(rehearsalFailure(served.identity, reason));
+      if (reason !== null) failures.set(served, rehearsalFailure(served.identity, reason));
       if (performance.now() > end) break;
     }
     return failures;
@@ -203,6 +214,21 @@ class Building {
       }
     }
     return served;
+  }
+
+  /** Puts back what there was before in place of what cannot be served after all. */
+  withdraw(
+    refused: Iterable<ServedIdentity>,
+    served: Map<string, ServedIdentity>,
+    canaries: Map<string, ServedIdentity>,
+  ): void {
+    for (const one of refused) {
+      const { id } = one.identity;
+      const before = this.#base.served.get(id);
+      if (canaries.get(id) === one) canaries.delete(id);
+      else if (before) served.set(id, before);
+      else served.delete(id);
+    }
   }
 
   #one(identity: ValidatedIdentity, before: ServedIdentity | undefined): ServedIdentity {

@@ -5,6 +5,7 @@ import { formatAddress, type ListenAddress, listen } from './addresses.ts';
 import type { ContextStore } from './context-store.ts';
 import { contextOptions } from './contexts.ts';
 import type { Generation, ServedIdentity } from './generation.ts';
+import { keepPeerChains } from './peer-chains.ts';
 
 export interface TlsOptionsOfListener {
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
@@ -53,6 +54,7 @@ export class TlsListener {
     this.#store = store;
     this.#options = options;
     this.#events = events;
+    if (options.requestsClientCertificates) keepPeerChains();
     const listener = this;
     this.#server = createServer({
       ...this.#contextOptions(store.current),

@@ -9,7 +9,7 @@ import {
   type SecureVersion,
   TLSSocket,
 } from 'node:tls';
-import { systemCode } from '../errors.ts';
+import { messageOf, systemCode } from '../errors.ts';
 import { contextOptions } from './contexts.ts';
 import type { Generation, ServedIdentity } from './generation.ts';
 import { lookUp } from './names.ts';
@@ -28,8 +28,8 @@ const together = 8;
 const patience = 5000;
 
 /**
- * Shakes hands in memory with a certificate that is about to be served: each of its names, TLS 1.2 and 1.3, by the name index of the
- * generation that is to be.
+ * Shakes hands in memory with a certificate that is about to be served: for each name that the generation to be gives to it, with every
+ * version of TLS that the listeners speak.
  * @returns why it may not be served; null when every handshake showed the right chain
  */
 export async function rehearse(
@@ -37,16 +37,14 @@ export async function rehearse(
   generation: Generation,
   options: RehearsalOptions,
 ): Promise<string | null> {
-  const names = served.identity.names.slice(0, namesTried).map((name) => name.replace(/^\*\./, 'swivel-rehearsal.'));
-  const versions: SecureVersion[] = options.minVersion === 'TLSv1.3' ? ['TLSv1.3'] : ['TLSv1.3', 'TLSv1.2'];
-  const fallback = createSecureContext({ ...options, ...contextOptions(served.identity, []), honorCipherOrder: true });
-  const trials = (names.length > 0 ? names : [null])
-    .filter((name) => {
-      const winner = name === null ? undefined : lookUp(generation.index, name);
-      // Another certificate serves this name, and is not the one on trial.
-      return !winner || winner.identity.id === served.identity.id;
-    })
-    .flatMap((name) => versions.map((version) => ({ name, version })));
+  let fallback: SecureContext;
+  try {
+    fallback = createSecureContext({ ...options, ...contextOptions(served.identity, []), honorCipherOrder: true });
+  } catch (error) {
+    return messageOf(error);
+  }
+  const versions = versionsOf(options);
+  const trials = namesToTry(served, generation).flatMap((name) => versions.map((version) => ({ name, version })));
   for (let i = 0; i < trials.length; i += together) {
     const some = trials.slice(i, i + together);
     const failures = await Promise.all(some.map((trial) => shakeHands(served, trial, fallback, options)));
@@ -61,6 +59,28 @@ interface Trial {
   /** Null: the client names no server. */
   readonly name: string | null;
   readonly version: SecureVersion;
+}
+
+/** Names by which it will be asked for; without one, it is tried as the default certificate. */
+function namesToTry({ identity }: ServedIdentity, { index }: Generation): readonly (string | null)[] {
+  const names: string[] = [];
+  for (const name of identity.names) {
+    if (names.length === namesTried) break;
+    const host = name.replace(/^\*\./, 'swivel-rehearsal.');
+    // Another certificate may serve this name. What is on trial has the id of the one that it is to replace.
+    const winner = lookUp(index, host);
+    if (!winner || winner.identity.id === identity.id) names.push(host);
+  }
+  return names.length > 0 ? names : [null];
+}
+
+/** The versions that ciphers leave: Node speaks none for which there is no cipher in the list. */
+function versionsOf({ minVersion, ciphers }: RehearsalOptions): SecureVersion[] {
+  const wanted = ciphers?.split(':').filter((cipher) => cipher !== '');
+  const isSuite = (cipher: string) => cipher.startsWith('TLS_');
+  const older = minVersion === 'TLSv1.2' && (!wanted || wanted.some((cipher) => !isSuite(cipher)));
+  if (older && wanted && !wanted.some(isSuite)) return ['TLSv1.2'];
+  return older ? ['TLSv1.3', 'TLSv1.2'] : ['TLSv1.3'];
 }
 
 /** @returns what went wrong */
@@ -81,6 +101,7 @@ async function shakeHands(
     ...(name === null ? {} : { servername: name }),
     minVersion: version,
     maxVersion: version,
+    // The listener may be told to use what a client does not offer of itself.
     ...(ciphers === undefined ? {} : { ciphers }),
     // The chain is compared with what it is to be; whom clients trust is their matter.
     rejectUnauthorized: false,

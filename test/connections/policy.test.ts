@@ -6,8 +6,10 @@ import {
   type DrainOptions,
   type DrainPlan,
   drainStep,
+  earliest,
   idleQuiet,
   type Protocol,
+  planCut,
   planRetirement,
   planStop,
 } from '../../src/connections/policy.ts';
@@ -52,6 +54,28 @@ describe('plans', () => {
 
   test('a retirement leaves upgraded connections their own, longer time', () => {
     assert.equal(planRetirement(100, options, 0).cutUpgradedAt, 3_600_100);
+  });
+
+  test('what may not live on is asked, closed and cut at one moment, within half a second', () => {
+    fc.assert(
+      fc.property(anyNow, anyRandom, (now, random) => {
+        const { cutAt, ...rest } = planCut(now, random);
+        assert.ok(now <= cutAt && cutAt <= now + 500);
+        assert.deepEqual(rest, { askAt: cutAt, closeIdleAt: cutAt, cutUpgradedAt: cutAt });
+      }),
+    );
+  });
+
+  test('of two plans for one connection, no part comes later than in either', () => {
+    fc.assert(
+      fc.property(anyPlan, anyPlan, ({ plan: a }, { plan: b }) => {
+        const both = earliest(a, b);
+        for (const key of ['askAt', 'closeIdleAt', 'cutAt', 'cutUpgradedAt'] as const) {
+          assert.equal(both[key], Math.min(a[key], b[key]));
+        }
+        assert.ok(both.askAt <= both.closeIdleAt && both.closeIdleAt <= both.cutAt);
+      }),
+    );
   });
 });
 

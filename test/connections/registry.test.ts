@@ -284,3 +284,82 @@ test('with nobody there a stop has nothing to wait for', bounded, async (t) => {
   const { registry } = await start(t, patient);
   assert.deepEqual(await registry.stop(), { cut: 0 });
 });
+
+/** A connection whose client was let in because of a certificate. */
+async function known(scene: Scene, options: Parameters<Scene['join']>[1] = {}): Promise<Member> {
+  const member = await scene.join('A', options);
+  member.connection.reliesOn('staff');
+  return member;
+}
+
+test('connections whose client is no longer trusted are drained; all others are left alone', bounded, async (t) => {
+  const scene = await start(t, patient);
+  const [lost, kept, anonymous] = [await known(scene), await known(scene), await scene.join('A')];
+  const asked: Connection[] = [];
+  const isTrusted = (connection: Connection) => {
+    asked.push(connection);
+    return connection === kept.connection;
+  };
+  assert.equal(scene.registry.retireClients(isTrusted, 'drain'), 1);
+  assert.deepEqual(asked, [lost.connection, kept.connection], 'who relied on no certificate is not asked about');
+  assert.deepEqual(
+    [lost, kept, anonymous].map(({ connection }) => connection.draining),
+    [true, false, false],
+  );
+  assert.deepEqual(lost.told, { asked: 1, closed: 0 });
+});
+
+test('or cut, whatever is in flight on them, within a second', bounded, async (t) => {
+  const scene = await start(t, patient);
+  const members = [await known(scene), await known(scene), await known(scene, { protocol: 'upgraded' })];
+  const [busy, rude] = [await known(scene), await known(scene, { polite: false })];
+  busy.connection.begin();
+  const kept = await scene.join('A');
+  const begun = performance.now();
+  assert.equal(
+    scene.registry.retireClients(() => false, 'cut'),
+    5,
+  );
+  await Promise.all([...members, busy, rude].map(gone));
+  assert.ok(performance.now() - begun < 1000);
+  assert.equal(kept.connection.draining, false);
+});
+
+test(
+  'an upgraded connection whose client is no longer trusted gets no more time than any other',
+  bounded,
+  async (t) => {
+    const scene = await start(t, brief);
+    const upgraded = await known(scene, { protocol: 'upgraded' });
+    scene.registry.retireClients(() => false, 'drain');
+    await gone(upgraded);
+    assert.equal(upgraded.connection.cut, true);
+  },
+);
+
+test('a drain that has begun is drawn in by another, and never put off', bounded, async (t) => {
+  const scene = await start(t, patient);
+  const { registry } = scene;
+  const member = await known(scene, { protocol: 'upgraded' });
+  const cutAt = () => member.connection.plan?.cutAt ?? Number.NaN;
+  registry.retireClients(() => false, 'drain');
+  const first = cutAt();
+  await scene.join();
+  registry.retireClients(() => false, 'drain');
+  assert.equal(cutAt(), first, 'bundles may change as often as they like');
+  assert.equal(registry.cut(new Set(['A'])), 1);
+  const second = cutAt();
+  assert.ok(second < first);
+  registry.retireClients(() => false, 'drain');
+  assert.equal(cutAt(), second);
+  await gone(member);
+});
+
+test('what was retired with its certificate ends no later because its client is retired too', bounded, async (t) => {
+  const scene = await start(t, { timeout: hour, spread: 0, upgraded: 2 * hour });
+  const member = await known(scene, { protocol: 'upgraded' });
+  scene.registry.retire(new Set(['A']));
+  const { cutUpgradedAt = 0 } = member.connection.plan ?? {};
+  scene.registry.retireClients(() => false, 'drain');
+  assert.ok((member.connection.plan?.cutUpgradedAt ?? cutUpgradedAt) <= cutUpgradedAt - hour + 1000);
+});

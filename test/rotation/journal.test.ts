@@ -181,13 +181,14 @@ test('conditions tell whether certificates are valid and the disk is in sync', b
     await reconciler.runOnce('api');
     return Object.fromEntries(conditions.list().map(({ type, status, reason }) => [type, `${status} ${reason}`]));
   };
-  assert.deepEqual(await told(), { CertificatesValid: 'False NothingServed', DiskInSync: 'True InSync' });
+  const fresh = { CertificatesFresh: 'True Fresh' };
+  assert.deepEqual(await told(), { CertificatesValid: 'False NothingServed', ...fresh, DiskInSync: 'True InSync' });
   source.identities = [materialOf('a', old, 's')];
-  assert.deepEqual(await told(), { CertificatesValid: 'True Valid', DiskInSync: 'True InSync' });
+  assert.deepEqual(await told(), { CertificatesValid: 'True Valid', ...fresh, DiskInSync: 'True InSync' });
   source.identities = [materialOf('a', { chainPem: 'damaged', keyPem: old.keyPem }, 's')];
-  assert.deepEqual(await told(), { CertificatesValid: 'True Valid', DiskInSync: 'False Rejected' });
+  assert.deepEqual(await told(), { CertificatesValid: 'True Valid', ...fresh, DiskInSync: 'False Rejected' });
   clock = Date.parse(old.x509.validTo) + 1;
-  assert.deepEqual(await told(), { CertificatesValid: 'False Expired', DiskInSync: 'False Rejected' });
+  assert.deepEqual(await told(), { CertificatesValid: 'False Expired', ...fresh, DiskInSync: 'False Rejected' });
 });
 
 test('a shadowed name is a warning of the certificate that lost it', bounded, async (t) => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SwivelError } from '../../src/errors.ts';
 import { ContextStore } from '../../src/tls/index.ts';
-import { freshIdentity, identityOf, refusedLeaf, serve, storeOf, targetOf } from './support/identities.ts';
+import { bundleOf } from '../certificates/trust/support/bundle.ts';
+import { authority, freshIdentity, identityOf, refusedLeaf, serve, storeOf, targetOf } from './support/identities.ts';
 
 const a = await freshIdentity('a');
 const renewed = await freshIdentity('a');
@@ -104,4 +105,77 @@ test('a name is resolved whatever its case and its trailing dot; an unknown one 
   }
   assert.equal(lenient.resolve('c.test')?.identity.id, 'a');
   assert.equal(strict.resolve('c.test'), undefined);
+});
+
+test('a canary is given to its share of the handshakes, only where the stable one would be, and to nobody without a name', async () => {
+  let drawn = 0;
+  const store = new ContextStore({ unknownName: 'default', canaryShare: 0.3 }, () => drawn);
+  await serve(store, a, b);
+  (await store.prepare(targetOf([a, b], { canaries: [renewed] }), Date.now())).commit();
+  const given = (name: string) => store.choose(name)?.identity;
+  for (const [random, expected] of [
+    [0, renewed],
+    [0.299, renewed],
+    [0.3, a],
+    [0.999, a],
+  ] as const) {
+    drawn = random;
+    assert.equal(given('a.test'), expected);
+    assert.equal(given('A.TEST.'), expected);
+    // A client that asks for a name nobody has gets the default, and so perhaps its canary.
+    assert.equal(given('c.test'), expected);
+    assert.equal(given('b.test'), b);
+    for (const none of ['', false, undefined] as const) assert.equal(store.resolve(none)?.identity, a);
+    assert.equal(store.current.fallback?.identity, a);
+  }
+});
+
+test('a canary is not given for a name that it lost', async () => {
+  const wide = await freshIdentity('a', ['a.test', '*.a.test']);
+  const narrow = await freshIdentity('a', ['a.test', 'x.a.test']);
+  const store = new ContextStore({ unknownName: 'default', canaryShare: 1 });
+  await serve(store, wide);
+  (await store.prepare(targetOf([wide], { canaries: [narrow] }), Date.now())).commit();
+  const given = (name: string) => store.choose(name)?.identity;
+  assert.deepEqual([given('a.test'), given('x.a.test'), given('y.a.test')], [narrow, narrow, wide]);
+});
+
+test('a promoted canary keeps the context it had, and what it replaces is retired then, not before', async () => {
+  const store = new ContextStore({ unknownName: 'default', canaryShare: 0.5 });
+  await serve(store, a);
+  const commit = async (...parts: Parameters<typeof targetOf>) =>
+    (await store.prepare(targetOf(...parts), Date.now())).commit();
+  assert.deepEqual(await commit([a], { canaries: [renewed] }), new Set());
+  assert.deepEqual(store.current.fingerprints, new Set([a.fingerprint, renewed.fingerprint]));
+  const context = store.current.canaries.get('a')?.context;
+  assert.deepEqual(await commit([renewed]), new Set([a.fingerprint]));
+  assert.equal(store.current.served.get('a')?.context, context);
+  assert.deepEqual(await commit([renewed], { canaries: [a] }), new Set());
+  assert.deepEqual(await commit([renewed]), new Set([a.fingerprint]));
+});
+
+test('ticket keys stay, unless they are to be renewed or the trust bundles change', async () => {
+  const bundle = bundleOf((await authority()).certificatePem);
+  const store = new ContextStore({ unknownName: 'default' });
+  const atFirst = store.ticketKeys;
+  const keysAfter = async (...parts: Parameters<typeof targetOf>) => {
+    (await store.prepare(targetOf(...parts), Date.now())).commit();
+    return store.ticketKeys;
+  };
+  // With the first generation there is no session yet that could be resumed.
+  assert.equal(await keysAfter([a], { bundles: [bundle] }), atFirst);
+  assert.equal(await keysAfter([renewed], { bundles: [bundle] }), atFirst);
+  assert.equal(await keysAfter([renewed], { bundles: [{ ...bundle }] }), atFirst);
+  const asked = await keysAfter([renewed], { bundles: [bundle], renewTicketKeys: true });
+  assert.notDeepEqual(asked, atFirst);
+  const { context, since } = store.current.served.get('a') ?? {};
+  const without = await keysAfter([renewed]);
+  assert.notDeepEqual(without, asked);
+  // Every context holds the authorities.
+  assert.notEqual(store.current.served.get('a')?.context, context);
+  assert.equal(store.current.served.get('a')?.since, since);
+  assert.equal(await keysAfter([renewed, b]), without);
+  const prepared = await store.prepare(targetOf([a], { renewTicketKeys: true }), Date.now());
+  prepared.abort();
+  assert.equal(store.ticketKeys, without);
 });

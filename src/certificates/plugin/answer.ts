@@ -1,6 +1,6 @@
 import { isDate } from 'node:util/types';
 
-/** An identity whose shape is right. The key is plain text here: it is about to cross from the thread to its host. */
+/** An identity whose shape is right. The key is plain text here: it is about to cross from the process to its host. */
 export interface CheckedIdentity {
   readonly id: string;
   readonly certificatePem: string;
@@ -30,7 +30,8 @@ export interface CheckedAnswer {
 /** An answer of which nothing can be used. The message never holds a value of the answer. */
 export class AnswerError extends Error {}
 
-const mostIdentities = 10_000;
+/** Identities that an answer may hold. */
+export const mostIdentities = 10_000;
 const longestId = 200;
 const longestPem = 1024 * 1024;
 const mostCharacters = 64 * 1024 * 1024;

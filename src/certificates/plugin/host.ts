@@ -1,26 +1,26 @@
 import type { CheckedAnswer } from './answer.ts';
 import { monotonicNow, PluginFailure } from './messages.ts';
-import { PluginThread, type PluginThreadOptions } from './thread.ts';
+import { PluginProcess, type PluginProcessOptions } from './process.ts';
 
-export interface PluginHostOptions extends PluginThreadOptions {
-  /** Milliseconds after which a thread that does not answer is ended. */
+export interface PluginHostOptions extends PluginProcessOptions {
+  /** Milliseconds after which a process that does not answer is ended. */
   readonly timeout: number;
 }
 
 /**
- * Runs one plug-in: asks its thread, and replaces a thread that failed. There is never more than one: the next is started when the last
+ * Runs one plug-in: asks its process, and replaces a process that failed. There is never more than one: the next is started when the last
  * is gone.
  *
  *           load()                answer
  *   (none) ───────▶ running ─────────────────▶ idle ── load() ──▶ running
  *      ▲               │ failure: it closes, 1 s at most
- *      └── gone ◀──────┤ too late: terminated
+ *      └── gone ◀──────┤ too late: killed
  *                      │ exit, crash, out of memory
  */
 export class PluginHost {
   readonly #options: PluginHostOptions;
-  #thread: PluginThread | null = null;
-  /** Resolves when the thread that failed last is gone. */
+  #process: PluginProcess | null = null;
+  /** Resolves when the process that failed last is gone. */
   #leaving: Promise<void> | null = null;
   #loading: Promise<unknown> | null = null;
   #closed = false;
@@ -46,7 +46,7 @@ export class PluginHost {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#thread?.close();
+    this.#process?.close();
   }
 
   async #load(): Promise<CheckedAnswer> {
@@ -70,27 +70,27 @@ export class PluginHost {
   async #ask(until: number, over: AbortSignal): Promise<CheckedAnswer> {
     if (this.#leaving) await this.#leaving;
     if (this.#closed || over.aborted) throw new PluginFailure('PLUGIN_FAILED', 'was closed');
-    this.#thread ??= this.#start();
-    return this.#thread.ask(until);
+    this.#process ??= this.#start();
+    return this.#process.ask(until);
   }
 
-  #start(): PluginThread {
-    const thread = new PluginThread(this.#options);
-    void thread.gone.then(() => {
-      if (this.#thread === thread) this.#thread = null;
+  #start(): PluginProcess {
+    const running = new PluginProcess(this.#options);
+    void running.gone.then(() => {
+      if (this.#process === running) this.#process = null;
     });
-    return thread;
+    return running;
   }
 
   #discard(gracefully: boolean): void {
-    const thread = this.#thread;
-    if (!thread) return;
-    this.#thread = null;
-    const leaving = thread.gone.then(() => {
+    const running = this.#process;
+    if (!running) return;
+    this.#process = null;
+    const leaving = running.gone.then(() => {
       if (this.#leaving === leaving) this.#leaving = null;
     });
     this.#leaving = leaving;
-    if (gracefully) thread.close();
-    else thread.end();
+    if (gracefully) running.close();
+    else running.end();
   }
 }

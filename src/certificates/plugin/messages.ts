@@ -1,30 +1,41 @@
-import type { CheckedAnswer } from './answer.ts';
+import type { Flaw } from './answer.ts';
 
 /** Codes of a plug-in source that failed as a whole. */
-export type PluginFailureCode = 'PLUGIN_FAILED' | 'PLUGIN_INVALID' | 'SOURCE_TIMEOUT';
+export const failureCodes = ['PLUGIN_FAILED', 'PLUGIN_INVALID', 'SOURCE_TIMEOUT'] as const;
+/** One of {@link failureCodes}. */
+export type PluginFailureCode = (typeof failureCodes)[number];
 
-/** What a thread is started with. */
-export interface PluginThreadData {
-  /** The module, as a `file:` URL. */
-  readonly module: string;
-  /** Passed on to the factory. */
-  readonly options: unknown;
-}
-
-/** What the thread is told. */
+/** What the process is told, `start` before all else. */
 export type HostMessage =
-  /** With when to give up, milliseconds since 1970 by the monotonic clock, which all threads share. */
-  { readonly kind: 'load'; readonly until: number } | { readonly kind: 'close' };
+  | {
+      readonly kind: 'start';
+      /** The module, as a `file:` URL. */
+      readonly module: string;
+      /** Passed on to the factory: base64 of `v8.serialize`, since JSON has neither dates nor infinity. */
+      readonly options: string;
+      /** Id of the process that tells it. */
+      readonly host: number;
+    }
+  /** With when to give up, by `monotonicNow`. */
+  | { readonly kind: 'load'; readonly until: number }
+  | { readonly kind: 'close' };
 
-/** What the thread says. After `failed` it closes the source and ends. */
-export type ThreadMessage =
-  | { readonly kind: 'answer'; readonly answer: CheckedAnswer }
+/** What the process says. After `failed` it closes the source and ends. */
+export type ProcessMessage =
+  /** One of the answer that follows. Each is a message of its own, so that none holds up the host's event loop for long. */
+  | { readonly kind: 'identity'; readonly identity: unknown }
+  | {
+      readonly kind: 'answer';
+      readonly flaws: readonly Flaw[];
+      readonly askAgainAt?: number;
+      readonly watch: readonly string[];
+    }
   | { readonly kind: 'failed'; readonly code: PluginFailureCode; readonly message: string }
   | { readonly kind: 'log'; readonly message: string };
 
-/** Milliseconds since 1970, by a clock that is never set: the same in each thread of a process. */
+/** Milliseconds by a clock that is never set, the same in each process of a machine. */
 export function monotonicNow(): number {
-  return performance.timeOrigin + performance.now();
+  return Number(process.hrtime.bigint() / 1000n) / 1000;
 }
 
 /** Why a plug-in source as a whole has no answer. */

@@ -2,7 +2,7 @@
  * What the author of a plug-in source writes: a module whose default export is a {@link PluginFactory}.
  * `config/plugin-source.example.mjs` is a whole one.
  *
- * The module runs in a thread of its own. A load that fails, throws, exits or takes too long ends that thread; the next load
+ * The module runs in a process of its own. A load that fails, throws, exits or takes too long ends that process; the next load
  * starts another with the module as it is then.
  */
 
@@ -34,7 +34,7 @@ export interface PluginAnswer {
 }
 
 export interface PluginLoadOptions {
-  /** Aborted when Swivel stops, and shortly before the thread is ended because the load takes too long. */
+  /** Aborted when Swivel stops, and shortly before the process is ended because the load takes too long. */
   readonly signal: AbortSignal;
 }
 
@@ -42,14 +42,14 @@ export interface PluginLoadOptions {
 export interface PluginCertificates {
   /** Gives everything there is. One call at a time. */
   load(options: PluginLoadOptions): PluginAnswer | Promise<PluginAnswer>;
-  /** Called once when Swivel stops or after a failed load; the thread ends a second later at the latest. */
+  /** Called once when Swivel stops or after a failed load; the process ends a second later at the latest. */
   close?(): void | Promise<void>;
 }
 
 export interface PluginContext {
   /** Writes the first line of a message, of at most 300 characters, to Swivel's log. Never give it a key. */
   log(message: string): void;
-  /** Aborted when Swivel stops or the thread is about to end. */
+  /** Aborted when Swivel stops or the process is about to end. */
   readonly signal: AbortSignal;
 }
 

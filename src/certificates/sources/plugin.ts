@@ -19,12 +19,12 @@ export interface PluginSourceOptions {
   readonly timeout?: number;
   /** MiB of JavaScript heap that the plug-in may use; 256 by default. */
   readonly memory?: number;
-  /** Takes what the plug-in logs and prints: single lines of at most 300 characters, at most some 200 from one load to the next. */
+  /** Takes what the plug-in logs and prints: single lines of at most 300 characters, at most a hundred from one load to the next. */
   readonly log?: (line: string) => void;
 }
 
 /**
- * A module of the operator, run in a thread of its own. A failure of the plug-in is a finding without an identity: PLUGIN_FAILED,
+ * A module of the operator, run in a process of its own. A failure of the plug-in is a finding without an identity: PLUGIN_FAILED,
  * PLUGIN_INVALID or SOURCE_TIMEOUT. The module file is not watched.
  */
 export class PluginSource implements CertificateSource {
@@ -39,7 +39,7 @@ export class PluginSource implements CertificateSource {
     this.#path = resolve(module);
     this.#names = names;
     this.#host = new PluginHost({
-      name: `plugin ${basename(module)}`,
+      name: basename(module),
       module: pathToFileURL(this.#path).href,
       options,
       timeout,
@@ -65,7 +65,7 @@ export class PluginSource implements CertificateSource {
     }
   }
 
-  /** Ends the thread, after the plug-in has closed its source or a second. */
+  /** Ends the process, after the plug-in has closed its source or a second. */
   close(): void {
     this.#host.close();
   }

@@ -11,10 +11,14 @@ import { PluginSource, type SourceMaterial } from '../../../src/certificates/ind
 import { SourceReader } from '../../../src/rotation/source-reader.ts';
 import { temporaryDirectory, writeAtomically } from '../../support/files.ts';
 import { exportPrivateKey, generateKeys } from '../../support/keys.ts';
-import { answering, loading, moduleOf, pluginOf, threadsOf } from '../plugin/support/plugins.ts';
+import { answering, loading, moduleOf, pluginOf, processesOf } from '../plugin/support/plugins.ts';
 
 const one = `{ id: 'a', certificatePem: 'certificate', keyPem: 'key' }`;
 const good = answering(`{ identities: [${one}] }`);
+
+/** The body of a plug-in module that writes a line to the descriptor of its channel. */
+const writing = (line: string) =>
+  `import { writeSync } from 'node:fs';\n${loading(`writeSync(3, '${line}\\n'); return new Promise(() => {});`)}`;
 
 const failures = ({ findings }: SourceMaterial) => findings.map(({ code, severity }) => `${code} ${severity}`);
 
@@ -112,7 +116,7 @@ describe('whatever a plug-in does, another one goes on', { concurrency: 2 }, () 
       /gave up because its time ran out/,
     ],
     [
-      'blocks its thread',
+      'blocks its process',
       loading('Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);'),
       endless,
       'SOURCE_TIMEOUT',
@@ -154,6 +158,45 @@ describe('whatever a plug-in does, another one goes on', { concurrency: 2 }, () 
       patient,
       'PLUGIN_FAILED',
       /memory limit/,
+    ],
+    [
+      'takes too much memory at once',
+      loading('new Array(1e8).fill({});'),
+      patient,
+      'PLUGIN_FAILED',
+      /: reached its memory limit of 32 MiB$/,
+    ],
+    [
+      'makes what is too large for any memory',
+      loading(`'x'.repeat(2 ** 28).split('');`),
+      patient,
+      'PLUGIN_FAILED',
+      /: reached its memory limit of 32 MiB$/,
+    ],
+    [
+      'kills itself',
+      loading(`process.kill(process.pid, 'SIGKILL');`),
+      patient,
+      'PLUGIN_FAILED',
+      /ended by itself \(SIGKILL\)$/,
+    ],
+    ['kills its group', loading(`process.kill(0, 'SIGKILL');`), patient, 'PLUGIN_FAILED', /\(SIGKILL\)$/],
+    ['aborts', loading('process.abort();'), patient, 'PLUGIN_FAILED', /ended by itself \(SIGABRT\)$/],
+    ['writes nonsense to its channel', writing('nonsense'), patient, 'PLUGIN_FAILED', /disturbed the channel/],
+    ['answers nothing on its channel', writing('{"kind":"answer"}'), patient, 'PLUGIN_FAILED', /disturbed the channel/],
+    [
+      'makes up a failure',
+      writing('{"kind":"failed","code":"__proto__"}'),
+      patient,
+      'PLUGIN_FAILED',
+      /disturbed the channel/,
+    ],
+    [
+      'closes its channel',
+      `import { closeSync } from 'node:fs';\n${loading('closeSync(3); return new Promise(() => {});')}`,
+      patient,
+      'PLUGIN_FAILED',
+      /ended by itself/,
     ],
     [
       'recurses for ever',
@@ -220,9 +263,15 @@ test('the event loop turns while a plug-in loops for ever and prints without end
       return new Promise(() => {});`),
     { timeout: 500 },
   );
+  const writing = await pluginOf(
+    t,
+    `import { writeSync } from 'node:fs';
+     ${loading(`while (true) writeSync(1, 'x\\n'.repeat(1e5));`)}`,
+    { timeout: 500 },
+  );
   const delays = monitorEventLoopDelay({ resolution: 5 });
   delays.enable();
-  await Promise.all([looping.load(), printing.load()]);
+  await Promise.all([looping.load(), printing.load(), writing.load()]);
   delays.disable();
   // Not the longest one, which other processes of a busy machine decide about.
   assert.ok(delays.percentile(90) / 1e6 < 100, `${delays.percentile(90) / 1e6} ms`);
@@ -254,36 +303,36 @@ test('what to watch stays known while the plug-in fails', async (t) => {
   assert.equal(watch.length, 1);
 });
 
-test('there is one thread, however often it fails or is asked, and it is asked no more once it is closed', async (t) => {
+test('there is one process, however often it fails or is asked, and it is asked no more once it is closed', async (t) => {
   const failing = new PluginSource({ module: await moduleOf(t, loading(`throw new Error('down');`), 'f.mjs') });
   t.after(() => failing.close());
-  for (let i = 0; i < 20; i += 1) {
+  for (let i = 0; i < 8; i += 1) {
     assert.deepEqual(failures(await failing.load()), ['PLUGIN_FAILED error']);
-    assert.ok(threadsOf('f.mjs') <= 1);
+    assert.ok(processesOf('f.mjs').length <= 1);
   }
   const steady = new PluginSource({
     module: await moduleOf(t, answering(`{ identities: [{ ...${one}, keyPem: String(loads) }] }`), 's.mjs'),
   });
   t.after(() => steady.close());
-  // Asked at once, they are answered in turn by the same thread.
+  // Asked at once, they are answered in turn by the same process.
   const answers = await Promise.all([steady.load(), steady.load(), steady.load()]);
   assert.deepEqual(
     answers.map(({ identities }) => identities[0]?.keyPem.reveal()),
     ['1', '2', '3'],
   );
-  assert.equal(threadsOf('s.mjs'), 1);
+  assert.equal(processesOf('s.mjs').length, 1);
   steady.close();
   assert.deepEqual(failures(await steady.load()), ['PLUGIN_FAILED error']);
-  assert.ok(threadsOf('s.mjs') <= 1);
+  assert.ok(processesOf('s.mjs').length <= 1);
 });
 
-test('a thread that cannot be ended is waited for: no other is started beside it', async (t) => {
-  const text = `import { execFileSync } from 'node:child_process';\n${loading("execFileSync('sleep', ['1']);")}`;
-  const source = new PluginSource({ module: await moduleOf(t, text, 'b.mjs'), timeout: 300 });
+test('one that waits for a program is ended with that program, before another is started', async (t) => {
+  const text = `import { execFileSync } from 'node:child_process';\n${loading("execFileSync('sleep', ['600.25']);")}`;
+  const source = new PluginSource({ module: await moduleOf(t, text, 'b.mjs'), timeout: 500 });
   t.after(() => source.close());
   for (let i = 0; i < 2; i += 1) {
     assert.deepEqual(failures(await source.load()), ['SOURCE_TIMEOUT error']);
-    assert.equal(threadsOf('b.mjs'), 1);
+    assert.ok(processesOf('b.mjs').length <= 1);
   }
 });
 

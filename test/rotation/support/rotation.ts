@@ -1,5 +1,10 @@
 import type { TestContext } from 'node:test';
-import type { CertificateSource, IdentityMaterial, SourceMaterial } from '../../../src/certificates/index.ts';
+import type {
+  CertificateSource,
+  IdentityMaterial,
+  SourceMaterial,
+  TrustMaterial,
+} from '../../../src/certificates/index.ts';
 import { ConnectionRegistry } from '../../../src/connections/index.ts';
 import type { Finding } from '../../../src/errors.ts';
 import { FileWatchService, type WatchOptions } from '../../../src/files/index.ts';
@@ -23,6 +28,9 @@ export class FakeSource implements CertificateSource {
   readonly watch = [];
   identities: readonly IdentityMaterial[];
   findings: readonly Finding[] = [];
+  /** Trust bundles; null: it is a source of identities. */
+  bundles: readonly TrustMaterial[] | null = null;
+  askAgainAt: number | null = null;
   loads = 0;
   /** What the next load waits for. */
   gate: Promise<unknown> | null = null;
@@ -45,7 +53,13 @@ export class FakeSource implements CertificateSource {
     const { gate } = this;
     this.gate = null;
     await gate;
-    return { identities: this.identities, findings: this.findings, watch: [] };
+    return {
+      identities: this.identities,
+      findings: this.findings,
+      watch: [],
+      ...(this.bundles ? { bundles: this.bundles } : {}),
+      ...(this.askAgainAt === null ? {} : { askAgainAt: this.askAgainAt }),
+    };
   }
 }
 
@@ -87,6 +101,8 @@ export interface RotationSetup {
   readonly now?: () => number;
   readonly activation?: Partial<ActivationOptions>;
   readonly store?: Partial<ContextStoreOptions>;
+  /** Draws who gets a canary. */
+  readonly random?: () => number;
   /** Stands in for the publisher of this process. */
   readonly wrap?: (publisher: GenerationPublisher) => GenerationPublisher;
 }
@@ -97,7 +113,7 @@ export function rotation(t: After, sources: readonly CertificateSource[], setup:
   const conditions = new Conditions([]);
   const log = new Log();
   const logger = createLogger({ level: 'debug', format: 'json' }, log);
-  const store = new ContextStore({ unknownName: 'reject', ...setup.store });
+  const store = new ContextStore({ unknownName: 'reject', ...setup.store }, setup.random);
   const connections = new ConnectionRegistry({ timeout: 60_000, spread: 0, upgraded: 60_000 }, metrics, logger);
   const local = new LocalPublisher(store, connections);
   const journal = new Journal(metrics, conditions, logger);

@@ -13,17 +13,38 @@ export interface Facts {
   readonly version?: number;
   readonly notBefore?: number;
   readonly notAfter?: number;
+  readonly keyType?: string;
+  /** Tells two keys apart. */
+  readonly key?: number;
+  /** How many certificates its chain has. */
+  readonly length?: number;
 }
 
 /** An identity with no more than what is decided by. */
-export function synthetic({ id, names = [`${id}.test`], source = 's', version = 0, ...dates }: Facts) {
+export function synthetic({
+  id,
+  names = [`${id}.test`],
+  source = 's',
+  version = 0,
+  key = version,
+  length = 1,
+  ...more
+}: Facts) {
   return {
     id,
     source,
     names,
     files: { certificate: `${id}.crt`, key: `${id}.key` },
     fingerprint: `${id}-${version}`,
-    leaf: { fingerprint256: `leaf-${id}-${version}`, notBefore: now - 1000, notAfter: now + 1000, ...dates },
+    chainPem: '-----BEGIN CERTIFICATE-----\n'.repeat(length),
+    leaf: {
+      fingerprint256: `leaf-${id}-${version}`,
+      publicKey256: `key-${id}-${key}`,
+      keyType: 'ec-p256',
+      notBefore: now - 1000,
+      notAfter: now + 1000,
+      ...more,
+    },
   } as unknown as ValidatedIdentity;
 }
 

@@ -10,9 +10,7 @@ export const copy: Writer = {
   name: 'cp (in place)',
   async open(_t, directory) {
     await fill(directory, {});
-    return async (files) => {
-      for (const path of await fill(`${directory}-staged`, files)) await run('cp', path, directory);
-    };
+    return async (files) => run('cp', ...(await fill(`${directory}-staged`, files)), directory);
   },
 };
 
@@ -24,10 +22,9 @@ export const rollBack: Writer = {
     let date = Math.floor(Date.now() / 1000);
     return async (files) => {
       date -= day;
-      for (const path of await fill(`${directory}-backup`, files)) {
-        await utimes(path, date, date);
-        await run('cp', '-p', path, directory);
-      }
+      const paths = await fill(`${directory}-backup`, files);
+      for (const path of paths) await utimes(path, date, date);
+      await run('cp', '-p', ...paths, directory);
     };
   },
 };

@@ -56,14 +56,17 @@ export async function pluginOf(
   return source;
 }
 
-/** Threads of this process that run a module of this file name, of at most 8 characters (Linux cuts names at 15). */
-export function threadsOf(file: string): number {
-  const names = readdirSync('/proc/self/task').map((id) => {
+/** Ids of the processes that run a module of this file name for a process, of this one by default. */
+export function processesOf(file: string, host = process.pid): number[] {
+  const read = (id: string, name: string) => {
     try {
-      return readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim();
+      return readFileSync(`/proc/${id}/${name}`, 'utf8');
     } catch {
-      return 'ended meanwhile';
+      return '';
     }
-  });
-  return names.filter((name) => name === `plugin ${file}`).length;
+  };
+  return readdirSync('/proc')
+    .filter((id) => /^\d+$/.test(id) && read(id, 'cmdline').endsWith(`\0${file}\0`))
+    .filter((id) => read(id, 'status').includes(`\nPPid:\t${host}\n`))
+    .map(Number);
 }
