@@ -32,8 +32,29 @@ export function resolveReferences(config: Config, place: PlaceOf): Config {
   if (anchors !== undefined && !bundles.includes(anchors)) {
     throw unknownName(['gate', 'anchors'], 'trust bundle', anchors, bundles, place);
   }
+  checkHeaders(config.proxy, place);
   const listeners = config.listeners.map((listener, i) => withTrust(listener, i, bundles, place));
   return { ...config, routes, listeners };
+}
+
+/** Fields without which a request is another one, or none: nothing can be told in them. */
+const notOurs = new Set(['connection', 'content-length', 'expect', 'host', 'te', 'transfer-encoding', 'upgrade']);
+
+/** Each header that tells of a certificate has a name of its own. */
+function checkHeaders({ certificateHeader, clientCertificateHeaders }: Config['proxy'], place: PlaceOf): void {
+  const seen = new Set(notOurs);
+  const own = Object.entries(clientCertificateHeaders).map(
+    ([key, name]) => [['clientCertificateHeaders', key], name] as const,
+  );
+  for (const [keys, name] of [[['certificateHeader'], certificateHeader] as const, ...own]) {
+    if (name === undefined) continue;
+    if (seen.has(name.toLowerCase())) {
+      const where = ['proxy', ...keys];
+      const message = `${where.join('.')}: the header ${name} is used for something else`;
+      throw new SwivelError('CONFIG_INVALID', message, located(place(where), 'choose another name'));
+    }
+    seen.add(name.toLowerCase());
+  }
 }
 
 type Listener = Config['listeners'][number];

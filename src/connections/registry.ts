@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { Logger, Metrics } from '../observe/index.ts';
 import { type CertificateTag, Connection } from './connection.ts';
 import { type DrainOptions, type DrainPlan, drainStep, earliest, planCut, planRetirement, planStop } from './policy.ts';
@@ -19,6 +20,8 @@ export interface StopResult {
 
 /** Milliseconds between two looks at the draining connections; no look is taken while none drains. */
 const tick = 100;
+/** Milliseconds of work after which the event loop gets a turn. */
+const slice = 8;
 
 /** Owns every client connection, handshaking and upgraded ones included, and drains those that are to end. */
 export class ConnectionRegistry {
@@ -105,16 +108,23 @@ export class ConnectionRegistry {
   }
 
   /**
-   * Ends connections whose client is no longer trusted.
+   * Ends connections whose client is no longer trusted. In slices, for a certificate takes a fraction of a millisecond to verify and there
+   * may be thousands; each request is judged by itself meanwhile.
    * @param isTrusted asked for each connection that showed a client certificate which counted for something
    * @param how drained like those on a retired certificate, or cut
    * @returns how many
    */
-  retireClients(isTrusted: (connection: Connection) => boolean, how: 'drain' | 'cut'): number {
-    const now = performance.now();
+  async retireClients(isTrusted: (connection: Connection) => boolean, how: 'drain' | 'cut'): Promise<number> {
     let count = 0;
-    for (const connection of this.#connections.values()) {
-      if (connection.reliedOn.size === 0 || isTrusted(connection)) continue;
+    let sliceEnd = performance.now() + slice;
+    for (const connection of [...this.#connections.values()]) {
+      if (performance.now() > sliceEnd) {
+        await yieldToEvents();
+        sliceEnd = performance.now() + slice;
+      }
+      const { socket, reliedOn } = connection;
+      if (socket.destroyed || reliedOn.size === 0 || isTrusted(connection)) continue;
+      const now = performance.now();
       const plan = how === 'cut' ? planCut(now, this.#random()) : planRetirement(now, this.#options, this.#random());
       // One that was upgraded gets no more time than any other.
       this.#drain(connection, { ...plan, cutUpgradedAt: plan.cutAt });

@@ -78,7 +78,7 @@ export class LocalPublisher implements GenerationPublisher {
       failures: prepared.failures,
       commit: async () => {
         const drained = this.#connections.retire(prepared.commit());
-        if (before !== this.#store.current.bundles) this.#recheckClients();
+        if (before !== this.#store.current.bundles) await this.#recheckClients();
         return drained;
       },
       abort: () => prepared.abort(),
@@ -95,8 +95,8 @@ export class LocalPublisher implements GenerationPublisher {
   }
 
   /** The bundles changed: connections live on only as far as they vouch for the client. */
-  #recheckClients(): void {
-    this.#connections.retireClients(
+  async #recheckClients(): Promise<void> {
+    await this.#connections.retireClients(
       ({ client, reliedOn }) =>
         client !== null && [...reliedOn].every((name) => this.#trust.verdictOn(client, name).ok),
       this.#untrusted,

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { CertificateSource } from '../certificates/index.ts';
 import { type Finding, messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
@@ -45,7 +46,9 @@ export interface Wishes {
 }
 
 interface Request {
+  /** What is to be looked at: to be read first, or read already. */
   readonly sources: Set<SourceReader>;
+  readonly unread: Set<SourceReader>;
   /** Those of them to which something may have happened: marked neither by a retry nor by a resync. */
   readonly stirred: Set<SourceReader>;
   readonly marks: Set<Trigger>;
@@ -71,6 +74,8 @@ const retryDelays = [25, 50, 100, 200, 400, 800, 1600, 3200, 6400];
 
 /** Milliseconds between two times a source is asked because it wants to be. */
 const shortestWait = 1000;
+/** Milliseconds that a run waits for what it reads: what is written slowly, or stands on a slow disk, holds up nobody but itself. */
+const patience = 30;
 /** Who asks in these ways waits for an answer: what may be the middle of a change is told as it is. */
 const insistent: ReadonlySet<Trigger> = new Set(['start', 'api', 'signal', 'rollback']);
 
@@ -97,6 +102,7 @@ export class Reconciler {
   #running = false;
   #following = false;
   #stopped = false;
+  readonly #stop = Promise.withResolvers<void>();
 
   /** @param now milliseconds since 1970 */
   constructor(
@@ -121,10 +127,10 @@ export class Reconciler {
   }
 
   /** Reconciles everything now, and tells what came of it. Serves start-up, SIGHUP, the admin endpoint and tests. */
-  runOnce(trigger: Trigger, wishes: Wishes = {}): Promise<Report> {
-    if (this.#stopped) return Promise.reject(new SwivelError('SHUTTING_DOWN'));
+  async runOnce(trigger: Trigger, wishes: Wishes = {}): Promise<Report> {
+    const since = await this.#readAll();
     return new Promise((resolve, reject) => {
-      const request = this.#mark(this.#readers, trigger, true);
+      const request = this.#look(this.#readers, trigger, since);
       for (const id of wishes.accept ?? []) request.accept.add(id);
       for (const id of wishes.compromised ?? []) request.compromised.add(id);
       request.waiting.push({ resolve, reject });
@@ -137,11 +143,28 @@ export class Reconciler {
    * @throws SwivelError CERTIFICATE_UNKNOWN, ROLLBACK_IMPOSSIBLE
    */
   async rollback(id?: string): Promise<Report & { readonly rolledBack: readonly string[] }> {
-    if (this.#stopped) throw new SwivelError('SHUTTING_DOWN');
-    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-    this.#mark(this.#readers, 'rollback', true).rollbacks.push({ id, resolve, reject });
-    const [rolledBack, report] = await Promise.all([promise, this.runOnce('rollback')]);
+    const since = await this.#readAll();
+    const back = Promise.withResolvers<readonly string[]>();
+    const run = Promise.withResolvers<Report>();
+    const request = this.#look(this.#readers, 'rollback', since);
+    request.rollbacks.push({ id, ...back });
+    request.waiting.push(run);
+    const [rolledBack, report] = await Promise.all([back.promise, run.promise]);
     return { ...report, rolledBack };
+  }
+
+  /**
+   * Reads every source, however long that takes; others go on being looked at meanwhile.
+   * @returns when it began, monotonic milliseconds
+   * @throws SwivelError SHUTTING_DOWN
+   */
+  async #readAll(): Promise<number> {
+    const since = performance.now();
+    if (!this.#stopped) {
+      await Promise.race([Promise.all(this.#readers.map((reader) => reader.read(true))), this.#stop.promise]);
+    }
+    if (this.#stopped) throw new SwivelError('SHUTTING_DOWN');
+    return since;
   }
 
   /** A client was shown a chain: counts for the trial of a canary. @param refused whether it answered with an alert */
@@ -183,10 +206,12 @@ export class Reconciler {
   /** Ends it. A run under way completes. */
   stop(): void {
     this.#stopped = true;
+    this.#stop.resolve();
     for (const subscription of this.#subscriptions) subscription.close();
     for (const alarm of [this.#retry, this.#wake, ...this.#reask.values()]) alarm.clear();
-    for (const { source } of this.#readers) source.close?.();
-    for (const { reject } of this.#next?.waiting ?? []) reject(new SwivelError('SHUTTING_DOWN'));
+    for (const reader of this.#readers) reader.close();
+    for (const { reject } of [...(this.#next?.waiting ?? []), ...(this.#next?.rollbacks ?? [])])
+      reject(new SwivelError('SHUTTING_DOWN'));
     this.#next = null;
   }
 
@@ -195,14 +220,23 @@ export class Reconciler {
     if (this.#following && !this.#stopped) this.#mark([reader], 'event', true);
   }
 
-  #mark(readers: readonly SourceReader[], trigger: Trigger, thorough: boolean): Request {
+  /** Sources are worth reading. */
+  #mark(readers: readonly SourceReader[], trigger: Trigger, thorough: boolean): void {
+    const request = this.#look(readers, trigger);
+    for (const reader of readers) request.unread.add(reader);
+    request.thorough ||= thorough;
+  }
+
+  /** What was read of sources is worth a look. @param since the first sign of it, monotonic milliseconds */
+  #look(readers: readonly SourceReader[], trigger: Trigger, since = performance.now()): Request {
     this.#next ??= {
       sources: new Set(),
+      unread: new Set(),
       stirred: new Set(),
       marks: new Set(),
       trigger,
-      since: performance.now(),
-      thorough,
+      since,
+      thorough: false,
       accept: new Set(),
       compromised: new Set(),
       rollbacks: [],
@@ -214,7 +248,7 @@ export class Reconciler {
       if (stirring) this.#next.stirred.add(reader);
     }
     this.#next.marks.add(trigger);
-    this.#next.thorough ||= thorough;
+    this.#next.since = Math.min(this.#next.since, since);
     if (trigger === 'api' || trigger === 'signal' || trigger === 'rollback') this.#next.trigger = trigger;
     const request = this.#next;
     if (!this.#running) void this.#drainRequests();
@@ -241,7 +275,7 @@ export class Reconciler {
   }
 
   async #run(request: Request): Promise<Report> {
-    await Promise.all([...request.sources].map((reader) => reader.read(request.thorough)));
+    await this.#read(request);
     for (const [i, subscription] of this.#subscriptions.entries()) {
       subscription.update(this.#readers[i]?.state.watch ?? []);
     }
@@ -262,6 +296,24 @@ export class Reconciler {
     this.#journal.published(this.#publisher.current);
     this.#schedule(wakeAt, now, request, verdicts, trust);
     return { generation: this.#publisher.current.number, verdicts, bundles: trust, failures };
+  }
+
+  /** Reads what is to be read. What takes longer than others should wait is looked at when it is there. */
+  async #read({ sources, unread, trigger, since, thorough }: Request): Promise<void> {
+    if (unread.size === 0) return;
+    const slow = new Map<SourceReader, Promise<unknown>>();
+    for (const reader of unread) {
+      const reading = reader.read(thorough).then(() => slow.delete(reader));
+      slow.set(reader, reading);
+    }
+    const patient = new AbortController();
+    const enough = delay(patience, null, { signal: patient.signal }).catch(() => null);
+    await Promise.race([Promise.all(slow.values()), enough]);
+    patient.abort();
+    for (const [reader, reading] of slow) {
+      sources.delete(reader);
+      void reading.then(() => this.#stopped || this.#look([reader], trigger, since));
+    }
   }
 
   #schedule(

@@ -54,6 +54,9 @@ export class SourceReader {
   #validated = new Map<string, Validated>();
   readonly #policy: ValidationPolicy;
   #hanging = false;
+  #reading = false;
+  #closed = false;
+  #wanted: (PromiseWithResolvers<SourceState> & { thorough: boolean }) | null = null;
   #state: SourceState;
 
   /**
@@ -88,10 +91,39 @@ export class SourceReader {
     return this.#state;
   }
 
-  /** Reads the source. Never throws: a failure is part of the state. */
-  async read(thorough: boolean): Promise<SourceState> {
-    // One that still hangs is neither asked again nor waited for: others would have to wait with it.
-    if (this.#hanging) return this.#state;
+  /**
+   * Reads the source; calls during a reading cause exactly one more. Never throws: a failure is part of the state.
+   * @returns the state after a reading that began after the call
+   */
+  read(thorough: boolean): Promise<SourceState> {
+    this.#wanted ??= { ...Promise.withResolvers<SourceState>(), thorough };
+    this.#wanted.thorough ||= thorough;
+    const { promise } = this.#wanted;
+    if (!this.#reading) void this.#readWhileWanted();
+    return promise;
+  }
+
+  /** The source is not read any more, and ends what it runs. */
+  close(): void {
+    this.#closed = true;
+    this.source.close?.();
+  }
+
+  async #readWhileWanted(): Promise<void> {
+    this.#reading = true;
+    // What is asked for in this turn of the event loop is one reading.
+    await Promise.resolve();
+    while (this.#wanted) {
+      const { thorough, resolve } = this.#wanted;
+      this.#wanted = null;
+      // One that still hangs is neither asked again nor waited for: others would have to wait with it.
+      if (!this.#hanging && !this.#closed) await this.#readOnce(thorough);
+      resolve(this.#state);
+    }
+    this.#reading = false;
+  }
+
+  async #readOnce(thorough: boolean): Promise<void> {
     const loading = this.#load(thorough);
     const answered = new AbortController();
     const overdue = delay(this.#timeout, null, { signal: answered.signal, ref: false }).catch(() => null);
@@ -100,7 +132,6 @@ export class SourceReader {
     if (!state) this.#waitFor(loading);
     this.#state =
       state ?? this.#failed('SOURCE_TIMEOUT', `${this.source.id} did not answer within ${this.#timeout} ms`);
-    return this.#state;
   }
 
   #waitFor(loading: Promise<unknown>): void {

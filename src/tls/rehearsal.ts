@@ -74,12 +74,10 @@ function namesToTry({ identity }: ServedIdentity, { index }: Generation): readon
   return names.length > 0 ? names : [null];
 }
 
-/** The versions that ciphers leave: Node speaks none for which there is no cipher in the list. */
+/** The versions that the ciphers leave: where only those of TLS 1.3 are listed, Node does not speak TLS 1.2. */
 function versionsOf({ minVersion, ciphers }: RehearsalOptions): SecureVersion[] {
-  const wanted = ciphers?.split(':').filter((cipher) => cipher !== '');
-  const isSuite = (cipher: string) => cipher.startsWith('TLS_');
-  const older = minVersion === 'TLSv1.2' && (!wanted || wanted.some((cipher) => !isSuite(cipher)));
-  if (older && wanted && !wanted.some(isSuite)) return ['TLSv1.2'];
+  const listed = ciphers?.split(':').filter((cipher) => cipher !== '');
+  const older = minVersion === 'TLSv1.2' && (!listed || listed.some((cipher) => !cipher.startsWith('TLS_')));
   return older ? ['TLSv1.3', 'TLSv1.2'] : ['TLSv1.3'];
 }
 

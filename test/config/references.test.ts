@@ -102,6 +102,20 @@ test('two rules for one host, written differently: said where the second stands'
   ]);
 });
 
+test('a header that tells of a certificate has a name of its own', async (t) => {
+  const headers = (text: string) =>
+    refused(t, `proxy:\n  certificateHeader: X-Certificate\n  clientCertificateHeaders:\n${text}`);
+  assert.deepEqual(await headers('    xfcc: X-Forwarded-Client-Cert\n    subject: x-certificate\n'), [
+    'proxy.clientCertificateHeaders.subject: the header x-certificate is used for something else',
+    'choose another name',
+    5,
+  ]);
+  assert.deepEqual((await headers('    names: X-A\n    serial: x-a\n'))[2], 5);
+  for (const name of ['Host', 'content-length', 'Transfer-Encoding', 'Connection', 'TE']) {
+    assert.deepEqual((await headers(`    names: ${name}\n`))[2], 4, name);
+  }
+});
+
 test('rules that are none', async (t) => {
   for (const [rule, says] of [
     ['      {hosts: {a.test: {mode: "off"}}}\n', /mode/],

@@ -141,6 +141,25 @@ describe('when a client is no longer trusted', () => {
     assert.deepEqual(draining(scene), [true, true, false], 'gone is gone, whatever another bundle says');
   });
 
+  test('who was let in by two bundles needs both', bounded, async (t) => {
+    const upstream = await startUpstream(t);
+    const both = ['staff', 'partners'].map((id) => bundle(id, staff.certificatePem));
+    const door = await startFrontDoor(t, {
+      upstream: upstream.url,
+      bundles: both,
+      clients: rules(optional('staff'), { 'p.app.test': optional('partners') }),
+    });
+    const [one, two] = [await present(t, door, { leaf: alice }), await present(t, door, { leaf: alice })];
+    for (const client of [one, two]) assert.equal((await client.get()).status, 200);
+    assert.equal((await two.get('p.app.test')).status, 200);
+    const revoked = bundle('partners', staff.certificatePem, await staff.crl([alice]));
+    await exchangeBundles(door, [...both.slice(0, 1), revoked]);
+    assert.deepEqual(
+      door.connections.accepted.map((connection) => connection.draining),
+      [false, true],
+    );
+  });
+
   test('a resumed session with intermediates is re-checked with them', bounded, async (t) => {
     const scene = await setUp(t, {});
     const intermediate = await staff.intermediate();

@@ -300,7 +300,7 @@ test('connections whose client is no longer trusted are drained; all others are 
     asked.push(connection);
     return connection === kept.connection;
   };
-  assert.equal(scene.registry.retireClients(isTrusted, 'drain'), 1);
+  assert.equal(await scene.registry.retireClients(isTrusted, 'drain'), 1);
   assert.deepEqual(asked, [lost.connection, kept.connection], 'who relied on no certificate is not asked about');
   assert.deepEqual(
     [lost, kept, anonymous].map(({ connection }) => connection.draining),
@@ -316,10 +316,7 @@ test('or cut, whatever is in flight on them, within a second', bounded, async (t
   busy.connection.begin();
   const kept = await scene.join('A');
   const begun = performance.now();
-  assert.equal(
-    scene.registry.retireClients(() => false, 'cut'),
-    5,
-  );
+  assert.equal(await scene.registry.retireClients(() => false, 'cut'), 5);
   await Promise.all([...members, busy, rude].map(gone));
   assert.ok(performance.now() - begun < 1000);
   assert.equal(kept.connection.draining, false);
@@ -331,7 +328,7 @@ test(
   async (t) => {
     const scene = await start(t, brief);
     const upgraded = await known(scene, { protocol: 'upgraded' });
-    scene.registry.retireClients(() => false, 'drain');
+    await scene.registry.retireClients(() => false, 'drain');
     await gone(upgraded);
     assert.equal(upgraded.connection.cut, true);
   },
@@ -342,15 +339,15 @@ test('a drain that has begun is drawn in by another, and never put off', bounded
   const { registry } = scene;
   const member = await known(scene, { protocol: 'upgraded' });
   const cutAt = () => member.connection.plan?.cutAt ?? Number.NaN;
-  registry.retireClients(() => false, 'drain');
+  await registry.retireClients(() => false, 'drain');
   const first = cutAt();
   await scene.join();
-  registry.retireClients(() => false, 'drain');
+  await registry.retireClients(() => false, 'drain');
   assert.equal(cutAt(), first, 'bundles may change as often as they like');
   assert.equal(registry.cut(new Set(['A'])), 1);
   const second = cutAt();
   assert.ok(second < first);
-  registry.retireClients(() => false, 'drain');
+  await registry.retireClients(() => false, 'drain');
   assert.equal(cutAt(), second);
   await gone(member);
 });
@@ -360,6 +357,26 @@ test('what was retired with its certificate ends no later because its client is 
   const member = await known(scene, { protocol: 'upgraded' });
   scene.registry.retire(new Set(['A']));
   const { cutUpgradedAt = 0 } = member.connection.plan ?? {};
-  scene.registry.retireClients(() => false, 'drain');
+  await scene.registry.retireClients(() => false, 'drain');
   assert.ok((member.connection.plan?.cutUpgradedAt ?? cutUpgradedAt) <= cutUpgradedAt - hour + 1000);
 });
+
+test(
+  'thousands of connections are looked at in turns, and those that left meanwhile are passed over',
+  bounded,
+  async (t) => {
+    const scene = await start(t, patient);
+    const members = [await known(scene), await known(scene), await known(scene)];
+    const asked: Connection[] = [];
+    const judged = scene.registry.retireClients((connection) => {
+      asked.push(connection);
+      for (const end = performance.now() + 10; performance.now() < end; );
+      members[1]?.connection.destroy();
+      return false;
+    }, 'drain');
+    assert.equal(asked.length, 1, 'others get their turn');
+    await Promise.all(members.slice(1, 2).map(gone));
+    assert.equal(await judged, 2);
+    assert.deepEqual(asked, [members[0]?.connection, members[2]?.connection]);
+  },
+);

@@ -12,16 +12,17 @@ import { now as moment, synthetic } from './support/synthetic.ts';
 
 const issuer = await authority();
 const names = ['a.test', '*.a.test'];
-const [v1, v2, v3, fewer, covering, other, short] = await issuer.issueMany([
+const [v1, v2, v3, fewer, covering, other, anew, short] = await issuer.issueMany([
   { names },
   { names },
   { names },
   { names: ['a.test'] },
   { names: ['*.a.test'], notBefore: new Date(Date.now() - 5 * hour) },
   { names: ['b.test'] },
+  { names: ['b.test'] },
   { names, notAfter: new Date(Date.now() + hour / 2) },
 ]);
-if (!v1 || !v2 || !v3 || !fewer || !covering || !other || !short) throw new Error('seven were issued');
+if (!v1 || !v2 || !v3 || !fewer || !covering || !other || !anew || !short) throw new Error('eight were issued');
 
 const activation = { canary: { share: 0.25, duration: hour } };
 const setup = { activation, store: { canaryShare: 0.25 } };
@@ -293,6 +294,7 @@ test('a rollback during a trial ends the trial, also when it is not said of whic
     const { put, reconciler, store, served, told } = playing;
     await put({ a: v1 }, 'api', { accept: ['a'] });
     assert.equal(served(), v1.fingerprint256);
+    await put({ b: anew }, 'api', { accept: ['b'] });
     await put({ a: v2 });
     const young = connectionOn(playing, 'canaries');
     assert.deepEqual((await reconciler.rollback(id)).rolledBack, ['a']);
@@ -300,8 +302,8 @@ test('a rollback during a trial ends the trial, also when it is not said of whic
     assert.deepEqual(told(), ['held', 'held', 'ROLLED_BACK']);
     assert.equal(young.draining, true);
     // The next one goes back to what was there before.
-    await reconciler.rollback(id);
-    assert.equal(served(), v3.fingerprint256);
+    assert.deepEqual((await reconciler.rollback(id)).rolledBack, [id ?? 'b']);
+    if (id) assert.equal(served(), v3.fingerprint256);
   }
 });
 

@@ -115,3 +115,19 @@ test('the order on disk does not matter', () => {
     }),
   );
 });
+
+test('whatever names certificates have on disk, a name that has a valid certificate keeps one', () => {
+  const names = fc.subarray(['x.test', 'y.test', 'z.test'], { minLength: 1 });
+  const some = (version: number) =>
+    fc
+      .tuple(names, names, names)
+      .map((all) => all.map((each, i) => synthetic({ id: 'abc'[i] ?? '', names: each, version })));
+  fc.assert(
+    fc.property(some(0), some(1), fc.nat(7), (served, onDisk, brokenOnes) => {
+      const candidates = byId(...onDisk.map((one, i) => (brokenOnes & (1 << i) ? broken(one.id) : good(one))));
+      const after = new Set(validHosts(decide(candidates, byId(...served), now).target));
+      for (const host of validHosts(served)) assert.ok(after.has(host), host);
+    }),
+    { numRuns: 1000 },
+  );
+});

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FileFault } from '../../src/files/index.ts';
 import type { Leaf } from '../support/pki.ts';
 import { bounded, eventually, metricOf } from '../support/swivel.ts';
@@ -7,13 +8,14 @@ import { authority, hour, materialOf, refusedLeaf } from '../tls/support/identit
 import { FakeSource, rotation, watching } from './support/rotation.ts';
 
 const issuer = await authority();
-const [first, second, third, other] = await issuer.issueMany([
+const [first, second, third, other, otherRenewed] = await issuer.issueMany([
   { names: ['a.test'] },
   { names: ['a.test'] },
   { names: ['a.test'] },
   { names: ['b.test'] },
+  { names: ['b.test'] },
 ]);
-if (!first || !second || !third || !other) throw new Error('four were issued');
+if (!first || !second || !third || !other || !otherRenewed) throw new Error('five were issued');
 const broken = { chainPem: first.chainPem, keyPem: 'no key' };
 
 test('marks that come during a run cause exactly one more', bounded, async (t) => {
@@ -247,6 +249,22 @@ test('a publisher that fails fails the run, and the next one makes up for it', b
   assert.equal(servedBy('a.test')?.id, 'a');
 });
 
+test('a source that is slow to read holds up no other one, and is looked at when it is there', bounded, async (t) => {
+  const slow = new FakeSource('slow', materialOf('a', first));
+  const quick = new FakeSource('quick', materialOf('b', other));
+  const { reconciler, servedBy, log } = rotation(t, [slow, quick]);
+  await reconciler.runOnce('start');
+  const gate = Promise.withResolvers<void>();
+  slow.gate = gate.promise;
+  slow.identities = [materialOf('a', second)];
+  quick.identities = [materialOf('b', otherRenewed)];
+  reconciler.follow(watching(t, log, { resync: 50 }));
+  await log.until('rotation', 'b');
+  assert.equal(servedBy('a.test')?.leaf.fingerprint256, first.fingerprint256, 'it is still being read');
+  gate.resolve();
+  await log.until('rotation', 'a');
+});
+
 test('after a stop nothing runs any more, and who waits is told', bounded, async (t) => {
   const source = new FakeSource('s', materialOf('a', first));
   const { reconciler } = rotation(t, [source]);
@@ -257,9 +275,9 @@ test('after a stop nothing runs any more, and who waits is told', bounded, async
   await begun;
   const waiting = reconciler.runOnce('api');
   reconciler.stop();
-  await assert.rejects(waiting, { code: 'SHUTTING_DOWN' });
+  for (const told of [running, waiting]) await assert.rejects(told, { code: 'SHUTTING_DOWN' });
   await assert.rejects(reconciler.runOnce('api'), { code: 'SHUTTING_DOWN' });
   gate.resolve();
-  await running;
+  await nextTurn();
   assert.equal(source.loads, 1);
 });
