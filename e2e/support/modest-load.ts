@@ -7,6 +7,8 @@ import { forkUpstream, type Upstream } from '../../test/support/load/upstream.ts
 export interface ModestLoad {
   /** Ends it. No request may have failed, and some were made. */
   unharmed(): Promise<void>;
+  /** Ends it. Some requests were made. @returns failures by kind and reason with their count */
+  failures(): Promise<Record<string, number>>;
 }
 
 /** A plaintext service in a process of its own; it ends with the test. */
@@ -30,11 +32,10 @@ export async function startModestLoad(
   const load = new Load({ target: { port, servername, ca }, ...clients, thinkMs: 100, http2ThinkMs: 200 });
   t.after(() => load.abandon());
   await load.start();
-  return {
-    unharmed: async () => {
-      const report = await load.stop();
-      assert.deepEqual(summarize(report), {}, servername);
-      assert.ok(report.requests > 0);
-    },
+  const failures = async () => {
+    const report = await load.stop();
+    assert.ok(report.requests > 0);
+    return summarize(report);
   };
+  return { failures, unharmed: async () => assert.deepEqual(await failures(), {}, servername) };
 }

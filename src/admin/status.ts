@@ -76,7 +76,10 @@ function why(finding: Finding | null | undefined): Pick<ReloadResult, 'code' | '
 export function buildReloadAnswer(report: Report): ReloadAnswer {
   const results: ReloadResult[] = report.verdicts.map((verdict) => {
     const compromised = verdict.warnings.find(({ code }) => code === 'CERT_COMPROMISED');
-    return { certificate: verdict.id, result: outcomes[verdict.result], ...why(verdict.error ?? compromised) };
+    // Held back because an operator wanted it so: that is no trouble.
+    const wanted = verdict.result === 'held' && verdict.error?.severity === 'warning';
+    const result = wanted ? 'unchanged' : outcomes[verdict.result];
+    return { certificate: verdict.id, result, ...why(verdict.error ?? compromised) };
   });
   for (const { id, error } of report.bundles) {
     results.push({ certificate: `trust:${id}`, result: error ? 'rejected' : 'unchanged', ...why(error) });

@@ -48,8 +48,9 @@ function unlessGone(error: unknown): void {
   if (systemCode(error) !== 'ENOENT') throw error;
 }
 
-/** Tells one lock from the next; null when it was just given back. */
+/** Tells one lock from the next; null when it was just given back. @throws when something else stands in its place */
 async function identityOf(lock: string): Promise<string | null> {
   const stats = await stat(lock, { bigint: true }).catch(() => null);
+  if (stats && !stats.isDirectory()) throw Object.assign(new Error(`${lock} is in the way`), { code: 'ENOTDIR' });
   return stats && `${stats.ino}:${stats.ctimeNs}`;
 }

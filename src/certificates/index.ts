@@ -22,7 +22,7 @@ export { type Pkcs12Options, Pkcs12Source } from './sources/pkcs12.ts';
 export { PluginSource, type PluginSourceOptions } from './sources/plugin.ts';
 export { type TrustBundleOptions, TrustBundleSource } from './sources/trust-bundle.ts';
 export { type BundleValidation, bundleFindings, type TrustBundle, validateBundle } from './trust/bundle.ts';
-export { type ClientVerdict, isAnchored, type RefusalReason, verifyClient, verifyLeafOnly } from './trust/verify.ts';
+export { type ClientVerdict, isAnchored, type RefusalReason, verifyClient } from './trust/verify.ts';
 export type {
   CertificateSource,
   IdentityFiles,
@@ -33,5 +33,5 @@ export type {
   ValidatedIdentity,
   Validity,
 } from './types.ts';
-export { validityOf } from './types.ts';
+export { expiryLead, validityOf } from './types.ts';
 export { defaultValidation, type GateAction, type Validation, type ValidationPolicy, validate } from './validate.ts';

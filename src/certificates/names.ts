@@ -60,7 +60,7 @@ export function alternativeNames(certificate: X509Certificate): AlternativeName[
 
 /** Node writes `DNS:a.test, DNS:"odd, one"`: entries with special characters are quoted as JSON. */
 function splitAltNames(text: string): string[] {
-  return text.match(/[A-Za-z ]+:(?:"(?:[^"\\]|\\.)*"|[^,]*)/g)?.map((entry) => entry.trim()) ?? [];
+  return text.match(/[A-Za-z ]+:(?:"(?:[^"\\]|\\.)*"|[^,]*)/g)?.map((entry) => entry.trimStart()) ?? [];
 }
 
 function unquote(text: string): string {

@@ -95,11 +95,17 @@ export interface ValidatedIdentity {
   readonly keyPem: Secret;
 }
 
+/**
+ * Milliseconds before its `notAfter` from which a certificate counts as expired: OpenSSL counts the last second as over, a change takes
+ * a moment, and who has something better to show should show it by then.
+ */
+export const expiryLead = 1500;
+
 /** Whether a certificate may be served at a moment (RFC 5280 §4.1.2.5). */
 export type Validity = 'valid' | 'pending' | 'expired';
 
 /** @param now milliseconds since 1970 */
 export function validityOf(leaf: Pick<LeafFacts, 'notBefore' | 'notAfter'>, now: number): Validity {
   if (now < leaf.notBefore) return 'pending';
-  return now > leaf.notAfter ? 'expired' : 'valid';
+  return now > leaf.notAfter - expiryLead ? 'expired' : 'valid';
 }

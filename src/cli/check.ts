@@ -1,4 +1,5 @@
 import { activationOptions, createSources, inspectMounts, storeOptions } from '../app/index.ts';
+import type { ValidatedIdentity } from '../certificates/index.ts';
 import { demoTarget, loadConfig } from '../config/index.ts';
 import { coded, type Finding, SwivelError } from '../errors.ts';
 import { type Inspection, inspect } from '../rotation/index.ts';
@@ -73,7 +74,7 @@ function collect({ failures, verdicts, bundles, findings }: Inspection, mounts: 
 }
 
 function printJson(
-  { verdicts, bundles, failures, findings }: Inspection,
+  { verdicts, identities, bundles, failures, findings }: Inspection,
   mounts: readonly Finding[],
   outlooks: readonly Outlook[],
   { errors }: Findings,
@@ -82,9 +83,7 @@ function printJson(
     id,
     source,
     state,
-    names: served?.names ?? [],
-    fingerprint256: served?.leaf.fingerprint256 ?? null,
-    notAfter: served ? new Date(served.leaf.notAfter).toISOString() : null,
+    ...factsOf(identities.get(id) ?? served),
     error: error ? coded(error) : null,
     warnings: warnings.map(coded),
     ...outlooks.find((outlook) => outlook.id === id),
@@ -105,6 +104,14 @@ function printJson(
     warnings: [...findings, ...mounts].map(coded),
   };
   process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
+}
+
+function factsOf(identity: ValidatedIdentity | null) {
+  return {
+    names: identity?.names ?? [],
+    fingerprint256: identity?.leaf.fingerprint256 ?? null,
+    notAfter: identity ? new Date(identity.leaf.notAfter).toISOString() : null,
+  };
 }
 
 function printTables({ verdicts, bundles }: Inspection, outlooks: readonly Outlook[], { all }: Findings): void {

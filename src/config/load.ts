@@ -99,6 +99,12 @@ function overlay(content: Record<string, unknown>, overrides: Overrides, default
     // What is not a mapping stays, for the schema to refuse.
     else if (isMapping(before)) merged[key] = { ...before, [inner]: value };
   };
+  if (overrides.listen && hasClientRules(content['listeners'])) {
+    const message = 'the listeners of the file ask for client certificates, and --listen would open others that do not';
+    throw new SwivelError('CONFIG_UNSUPPORTED', message, {
+      remedy: 'change the addresses in the file, and leave out --listen',
+    });
+  }
   set(
     '--listen',
     ['listeners'],
@@ -120,6 +126,10 @@ function overlay(content: Record<string, unknown>, overrides: Overrides, default
   const { workers } = overrides;
   set('--workers', ['workers'], workers === undefined || workers === 'auto' ? workers : Number(workers));
   return { merged, flags };
+}
+
+function hasClientRules(listeners: unknown): boolean {
+  return Array.isArray(listeners) && listeners.some((one) => isMapping(one) && 'clientCertificates' in one);
 }
 
 function placeOf(

@@ -73,9 +73,11 @@ export function createMetrics(options: { readonly version: string; readonly proc
       '1 when the trust bundle on disk is the one that is used, else 0.',
       ['bundle'],
     ),
-    clientCertificates: counter('client_certificates_rejected_total', 'Requests refused for their client certificate.', [
-      'reason',
-    ]),
+    clientCertificates: counter(
+      'client_certificates_rejected_total',
+      'Requests refused for their client certificate.',
+      ['reason'],
+    ),
     connectionsOpen: gauge('connections_open', 'Open connections; draining: on a certificate no longer served.', [
       'state',
     ]),

@@ -1,6 +1,6 @@
 import { normalizeName } from '../certificates/index.ts';
-import type { ClientCertificate, ClientTrust, Connection } from '../connections/index.ts';
-import { type Refusal, refuse } from './request.ts';
+import type { ClientTrust, Connection } from '../connections/index.ts';
+import { type Admitted, type Refusal, refuse } from './request.ts';
 
 /** Whether a host asks for client certificates, and whom it trusts. */
 export type ClientRule = { readonly mode: 'off' } | { readonly mode: 'optional' | 'required'; readonly trust: string };
@@ -10,12 +10,6 @@ export interface ClientRulesOptions {
   readonly fallback: ClientRule;
   /** By host name, or `*.` for one label. */
   readonly hosts: ReadonlyMap<string, ClientRule>;
-}
-
-/** A client that may go on: with the certificate that was verified, or without one. */
-export interface Admitted {
-  readonly kind: 'admit';
-  readonly certificate: ClientCertificate | null;
 }
 
 /** Whom a listener lets in to which host. Asked for each request: one connection may carry requests for several hosts. */
@@ -49,14 +43,16 @@ export class ClientRules {
     const rule = this.ruleFor(host);
     if (rule.mode === 'off') return { kind: 'admit', certificate: null };
     const { client, serverName } = connection;
-    if (client && trust.verdictOn(client, rule.trust).ok) {
+    const verdict = client && trust.verdictOn(client, rule.trust);
+    if (verdict?.ok) {
       connection.reliesOn(rule.trust);
       return { kind: 'admit', certificate: client };
     }
     if (!client && rule.mode === 'optional') return { kind: 'admit', certificate: null };
     // Made for another host, for which the client chose what to show: on a connection of its own it may choose otherwise.
     if (serverName !== null && serverName !== host) return refuse(421, 'REQUEST_MISDIRECTED');
-    return refuse(403, client ? 'CLIENT_CERTIFICATE_REJECTED' : 'CLIENT_CERTIFICATE_REQUIRED');
+    if (!verdict) return refuse(403, 'CLIENT_CERTIFICATE_REQUIRED');
+    return { ...refuse(403, 'CLIENT_CERTIFICATE_REJECTED'), client: verdict };
   }
 }
 

@@ -7,7 +7,7 @@ import type { ClientRules } from './client-rules.ts';
 import { type DecisionContext, decide, type Forward } from './decide.ts';
 import { Exchange, type Outcome, type Responder } from './exchange.ts';
 import { answer } from './failure.ts';
-import type { ClientFacts, Refusal, RequestHead } from './request.ts';
+import type { ClientFacts, Distrust, Refusal, RequestHead } from './request.ts';
 
 export interface HandlerOptions {
   readonly decision: DecisionContext;
@@ -29,6 +29,7 @@ const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', '
 /** Takes a request from decision to answer. The seam that all protocols share. */
 export class RequestHandler {
   readonly #options: HandlerOptions;
+  readonly #told = new WeakSet<Connection>();
 
   constructor(options: HandlerOptions) {
     this.#options = options;
@@ -57,7 +58,19 @@ export class RequestHandler {
   }
 
   decide(connection: Connection, head: RequestHead): Forward | Refusal {
-    return decide(head, this.#clientOf(connection), this.#options.decision);
+    const decision = decide(head, this.#clientOf(connection), this.#options.decision);
+    if (decision.kind === 'refuse' && decision.client) this.#distrusted(connection, decision.client);
+    return decision;
+  }
+
+  /** Each request is counted, and the first one of a connection logged: why it was refused is told to nobody else. */
+  #distrusted(connection: Connection, { reason, detail }: Distrust): void {
+    this.#options.metrics.clientCertificates.inc({ reason });
+    if (this.#told.has(connection)) return;
+    this.#told.add(connection);
+    const fingerprint256 = connection.client?.chain[0]?.fingerprint256.replaceAll(':', '').toLowerCase();
+    const line = { event: 'client-rejected', code: 'CLIENT_CERTIFICATE_REJECTED', client: connection.address };
+    this.#options.logger.info({ ...line, reason, detail, fingerprint256 }, 'client certificate rejected');
   }
 
   #clientOf(connection: Connection): ClientFacts {

@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { Authority } from './authority.ts';
 import { type ClientHeaderNames, clientHeaders } from './client-headers.ts';
-import type { Admitted } from './client-rules.ts';
-import type { ClientFacts } from './request.ts';
+import type { Admitted, ClientFacts } from './request.ts';
 
 /** Fields that concern one connection only (RFC 9110 §7.6.1), beside those that `Connection` names. */
 const hopByHop = new Set([

@@ -1,5 +1,6 @@
+import type { ClientVerdict } from '../certificates/index.ts';
+import type { ClientCertificate } from '../connections/index.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { Admitted } from './client-rules.ts';
 
 /** The head of a request, the same for every HTTP version. */
 export interface RequestHead {
@@ -25,6 +26,15 @@ export interface ClientFacts {
   readonly admit: (host: string) => Admitted | Refusal;
 }
 
+/** A verdict against a client certificate. */
+export type Distrust = Extract<ClientVerdict, { ok: false }>;
+
+/** A client that may go on: with the certificate that was verified, or without one. */
+export interface Admitted {
+  readonly kind: 'admit';
+  readonly certificate: ClientCertificate | null;
+}
+
 /** A request that is not proxied: the answer to it. */
 export interface Refusal {
   readonly kind: 'refuse';
@@ -32,6 +42,8 @@ export interface Refusal {
   readonly code: ErrorCode;
   /** Close the connection: what follows on it cannot be trusted. */
   readonly close: boolean;
+  /** Why a client certificate was not accepted: for the operator, not for the client. */
+  readonly client?: Distrust;
 }
 
 export function refuse(status: number, code: ErrorCode, close = false): Refusal {

@@ -1,62 +1,9 @@
-import { type ValidatedIdentity, validityOf } from '../certificates/index.ts';
-import { type Finding, finding } from '../errors.ts';
+import { expiryLead, type ValidatedIdentity, validityOf } from '../certificates/index.ts';
+import { finding } from '../errors.ts';
 import { expiryWarning, nextWarning } from './expiry.ts';
-import { covers, defaultGate, type GatePolicy } from './gate.ts';
-import type { Hold } from './holds.ts';
+import { covers, defaultGate } from './gate.ts';
 import { judge } from './judge.ts';
-import type { TrialState } from './trials.ts';
-
-/** What is on disk under one id: an identity that can be served, or the reasons why not. */
-export interface Candidate {
-  readonly id: string;
-  readonly source: string;
-  readonly identity: ValidatedIdentity | null;
-  readonly findings: readonly Finding[];
-}
-
-/** `serving`: what is on disk is served. The others: it is not, or not to all, and why (see CONTRACT in the README). */
-export type IdentityState = 'serving' | 'rejected' | 'pending' | 'expired' | 'held' | 'canary';
-
-/** What was decided for one id. */
-export interface Verdict {
-  readonly id: string;
-  readonly source: string;
-  /** `dropped`: its files are gone, and others serve its names. */
-  readonly result: 'applied' | 'unchanged' | 'rejected' | 'pending' | 'dropped' | 'held' | 'canary';
-  readonly state: IdentityState;
-  readonly served: ValidatedIdentity | null;
-  /** What is on disk and not valid yet. */
-  readonly waiting?: ValidatedIdentity;
-  /** What some clients are given first. */
-  readonly canary?: ValidatedIdentity;
-  readonly diskMatchesServed: boolean;
-  /** Why what is on disk is not served. */
-  readonly error: Finding | null;
-  readonly warnings: readonly Finding[];
-  /** When time alone may change the verdict, beside the dates of certificates; milliseconds since 1970. */
-  readonly until?: number;
-}
-
-/** What is decided by, beside what is on disk and what is served. */
-export interface Rules {
-  readonly gate: GatePolicy;
-  readonly holdOf: (id: string) => Hold | undefined;
-  /** When a new certificate may be activated, milliseconds since 1970. */
-  readonly activatesAt: (identity: ValidatedIdentity, now: number) => number;
-  /** When a chain that may still lack its end counts as whole, milliseconds since 1970. */
-  readonly wholeAt: (identity: ValidatedIdentity, current: ValidatedIdentity, now: number) => number;
-  /** How far the trial of a new certificate is, and when it ends. */
-  readonly trialOf: (identity: ValidatedIdentity, now: number) => TrialState;
-  readonly trialEnd: (identity: ValidatedIdentity, now: number) => number;
-  /** Whether an operator said that it is to be served whatever the gate finds. */
-  readonly isAccepted: (identity: ValidatedIdentity) => boolean;
-  /** Why its chain does not lead to an authority that it should; null when it does. */
-  readonly unanchored: (identity: ValidatedIdentity) => string | null;
-  /** Whether its key was reported as compromised. */
-  readonly isCompromised: (identity: ValidatedIdentity) => boolean;
-  /** Milliseconds before the expiry of a served certificate at which it is warned of. */
-  readonly expiryWarnings: readonly number[];
-}
+import type { Candidate, Decision, Rules, Verdict } from './types.ts';
 
 /** Activate at once what passes the gate. */
 export const plainRules: Rules = {
@@ -70,17 +17,8 @@ export const plainRules: Rules = {
   isCompromised: () => false,
   unanchored: () => null,
   expiryWarnings: [],
+  toldAtActivation: () => [],
 };
-
-export interface Decision {
-  readonly verdicts: readonly Verdict[];
-  /** The complete set to serve. */
-  readonly target: readonly ValidatedIdentity[];
-  /** What some clients are given in place of what the target has for the same id. */
-  readonly canaries: readonly ValidatedIdentity[];
-  /** When to decide again because time alone changes the outcome, milliseconds since 1970. */
-  readonly wakeAt: number | null;
-}
 
 /**
  * Decides what to serve: what is on disk where it is good, what is served already where it is not. Level-triggered and pure.
@@ -188,7 +126,7 @@ function* identitiesOf(candidates: ReadonlyMap<string, Candidate>): Iterable<Val
 function nextTurn(identities: Iterable<ValidatedIdentity>, turns: readonly number[], now: number): number | null {
   let next = Number.POSITIVE_INFINITY;
   for (const { leaf } of identities) {
-    for (const at of [leaf.notBefore, leaf.notAfter + 1]) if (at > now && at < next) next = at;
+    for (const at of [leaf.notBefore, leaf.notAfter - expiryLead + 1]) if (at > now && at < next) next = at;
   }
   for (const at of turns) if (at > now && at < next) next = at;
   return next === Number.POSITIVE_INFINITY ? null : next;

@@ -1,7 +1,7 @@
 import { type ValidatedIdentity, validityOf } from '../certificates/index.ts';
 import { type Finding, finding } from '../errors.ts';
 
-const day = 24 * 60 * 60 * 1000;
+const units = { d: 24 * 60 * 60 * 1000, h: 60 * 60 * 1000, min: 60 * 1000, s: 1000 };
 
 /**
  * Whether the expiry of a served certificate is to be warned of. A distance that is more than a third of its lifetime says nothing
@@ -15,8 +15,7 @@ export function expiryWarning({ id, files, leaf }: ValidatedIdentity, distances:
   const crossed = telling(leaf, distances).filter((distance) => left <= distance);
   if (left < 0 || crossed.length === 0) return null;
   const distance = Math.min(...crossed);
-  const span = distance >= day ? `${Math.round(distance / day)} d` : `${Math.round(distance / 60_000)} min`;
-  const message = `${files.certificate} expires at ${new Date(leaf.notAfter).toISOString()}, in less than ${span}`;
+  const message = `${files.certificate} expires at ${new Date(leaf.notAfter).toISOString()}, in less than ${spanOf(distance)}`;
   return finding('CERT_EXPIRES_SOON', 'warning', { identity: id, file: files.certificate, message }) as Finding;
 }
 
@@ -33,4 +32,10 @@ export function isExpiryTurn({ leaf }: ValidatedIdentity, before: number, now: n
 
 function telling(leaf: ValidatedIdentity['leaf'], distances: readonly number[]): number[] {
   return distances.filter((distance) => distance * 3 <= leaf.notAfter - leaf.notBefore);
+}
+
+/** In the largest unit of which there are at least two, so that different distances read differently. */
+function spanOf(distance: number): string {
+  const [unit, length] = Object.entries(units).find(([, one]) => distance >= 2 * one) ?? ['s', units.s];
+  return `${Math.round((distance / length) * 10) / 10} ${unit}`;
 }

@@ -1,5 +1,6 @@
 import {
   coversHost,
+  expiryLead,
   type GateAction,
   type ValidatedIdentity,
   type ValidationPolicy,
@@ -68,7 +69,7 @@ export function judgeAtGate(
   if (unanchored !== null)
     add(lapsed ? lenient(policy.chainUnanchored) : policy.chainUnanchored, 'CHAIN_UNANCHORED', unanchored);
   const alone = current === null || lapsed;
-  const remaining = identity.leaf.notAfter - now;
+  const remaining = identity.leaf.notAfter - expiryLead - now;
   if (remaining >= 0 && remaining < policy.minRemaining) {
     const message = `${identity.files.certificate} expires at ${new Date(identity.leaf.notAfter).toISOString()}, in ${Math.ceil(remaining / 60_000)} min`;
     add(alone ? lenient(policy.lifetimeShort) : policy.lifetimeShort, 'LIFETIME_SHORT', message);

@@ -1,6 +1,6 @@
 import type { Finding } from '../errors.ts';
-import type { Candidate } from './decide.ts';
 import type { BundleCandidate, SourceReader } from './source-reader.ts';
+import type { Candidate } from './types.ts';
 
 /**
  * Candidates of all sources. Who had an id first keeps it, whatever comes and goes on disk; that of another source is told apart by

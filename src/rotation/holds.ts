@@ -1,17 +1,5 @@
 import type { ValidatedIdentity } from '../certificates/index.ts';
-import type { Finding } from '../errors.ts';
-import type { Candidate } from './decide.ts';
-
-/** Keeps one certificate from being activated until its files change. */
-export interface Hold {
-  /** The chain that is not to be served. */
-  readonly fingerprint: string;
-  /** What is served in its place; null: whatever is served already. */
-  readonly instead: ValidatedIdentity | null;
-  readonly reason: Finding;
-  /** The TLS layer cannot serve it at all: it does not help either when the served one expires. */
-  readonly unusable: boolean;
-}
+import type { Candidate, Hold } from './types.ts';
 
 /** What was said about certificates on disk beside what they say themselves: held, or accepted by an operator. Never both. */
 export class Holds {

@@ -4,20 +4,10 @@
  *   marks ─▶ Reconciler: read ─▶ Activation: decide ─▶ prepare ─▶ commit ─▶ confirm        Journal tells what happened
  *                                    │ gate, holds, delays, trials        ◀── take back ──┘
  */
-export type { ActivationOptions } from './activation.ts';
 export { type BundleVerdict, decideBundles } from './bundles.ts';
-export {
-  type Candidate,
-  type Decision,
-  decide,
-  type IdentityState,
-  plainRules,
-  type Rules,
-  type Verdict,
-} from './decide.ts';
+export { decide, plainRules } from './decide.ts';
 export type { Range } from './delays.ts';
 export { defaultGate, type GatePolicy } from './gate.ts';
-export type { Hold } from './holds.ts';
 export { type Inspection, type InspectionOptions, inspect } from './inspect.ts';
 export { Journal, type Rotation, type Trigger } from './journal.ts';
 export {
@@ -28,7 +18,9 @@ export {
   type PublishedGeneration,
   type PublishedIdentity,
 } from './publisher.ts';
-export { plainActivation, Reconciler, type ReconcilerOptions, type Report, type Wishes } from './reconciler.ts';
+export { plainActivation, Reconciler, type ReconcilerOptions } from './reconciler.ts';
+export type { Report, Wishes } from './request.ts';
+export type { ActivationOptions } from './standing.ts';
 export {
   type BundleStatus,
   type CertificateStatus,
@@ -36,3 +28,4 @@ export {
   sourceStatus,
 } from './status.ts';
 export { type CanaryOptions, type Counts, isWorse, type Trial, Trials } from './trials.ts';
+export type { Candidate, Decision, Hold, IdentityState, Rules, Verdict } from './types.ts';

@@ -3,10 +3,11 @@ import type { Finding } from '../errors.ts';
 import { ContextStore, type ContextStoreOptions } from '../tls/index.ts';
 import { whyUnanchored } from './anchoring.ts';
 import { type BundleVerdict, decideBundles } from './bundles.ts';
-import { type Candidate, type Decision, decide, plainRules, type Verdict } from './decide.ts';
+import { decide, plainRules } from './decide.ts';
 import { defaultGate, type GatePolicy } from './gate.ts';
 import { gather } from './gather.ts';
 import { SourceReader } from './source-reader.ts';
+import type { Candidate, Decision, Verdict } from './types.ts';
 
 export interface InspectionOptions {
   readonly gate?: GatePolicy;

@@ -1,11 +1,11 @@
-import type { ValidatedIdentity } from '../certificates/index.ts';
+import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import { coded, type Finding } from '../errors.ts';
 import type { Conditions, Logger, Metrics } from '../observe/index.ts';
 import type { BundleVerdict } from './bundles.ts';
-import type { Verdict } from './decide.ts';
 import type { PublishedGeneration } from './publisher.ts';
 import { type BundleStatus, bundleStatus, certificateStatus } from './status.ts';
 import type { Trial } from './trials.ts';
+import type { Verdict } from './types.ts';
 
 export type Trigger = 'start' | 'event' | 'resync' | 'signal' | 'api' | 'schedule' | 'retry' | 'rollback' | 'canary';
 
@@ -81,6 +81,18 @@ export class Journal {
       { event: 'rotation', ...rotation, ...details },
       rotation.to ? 'certificate rotated' : 'certificate dropped',
     );
+  }
+
+  /** Trust bundles were exchanged with the last commit, if any were. */
+  trustChanged(before: ReadonlyMap<string, TrustBundle>, after: ReadonlyMap<string, TrustBundle>): void {
+    for (const [id, { fingerprint, authorityCount: authorities, crlCount: crls }] of after) {
+      const from = before.get(id)?.fingerprint ?? null;
+      if (from === fingerprint) continue;
+      this.#logger.info(
+        { event: 'trust', bundle: id, from, to: fingerprint, authorities, crls },
+        'trust bundle changed',
+      );
+    }
   }
 
   /** A new certificate is given to some clients first. */
@@ -219,11 +231,12 @@ export class Journal {
     }
     if (rejection.reported || (!insistent && now - rejection.since < grace)) return;
     rejection.reported = true;
-    if (silent) return;
-    rejection.told = true;
     const waits = error.severity === 'warning';
     const result = error.code === 'ROLLED_BACK' ? 'held' : waits ? 'pending' : 'rejected';
-    if (error.identity !== undefined) this.#metrics.certificateReloads.inc({ certificate: error.identity, result });
+    // A source that failed as a whole is told once, and counts for each of its certificates.
+    if (silent || error.identity !== undefined) this.#metrics.certificateReloads.inc({ certificate: key, result });
+    if (silent) return;
+    rejection.told = true;
     const line = { event: result, certificate: error.identity, ...coded(error) };
     if (waits) this.#logger.info(line, result === 'held' ? 'certificate is held back' : 'certificate waits');
     else this.#logger.error(line, error.message);
@@ -239,7 +252,13 @@ export class Journal {
   }
 
   #setConditions(generation: PublishedGeneration): void {
-    const expired = this.#verdicts.filter((verdict) => verdict.state === 'expired').map((verdict) => verdict.id);
+    // One whose names another certificate serves is shown to nobody.
+    const shadowed = (id: string) => generation.findings.filter(({ identity }) => identity === id).length;
+    const expired = this.#verdicts
+      .filter(
+        ({ id, state, served }) => state === 'expired' && (!served || shadowed(id) < Math.max(1, served.names.length)),
+      )
+      .map(({ id }) => id);
     if (generation.served.size === 0) {
       this.#conditions.set('CertificatesValid', false, 'NothingServed', 'no certificate is served');
     } else if (expired.length > 0) {

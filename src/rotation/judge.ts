@@ -1,7 +1,7 @@
 import { type ValidatedIdentity, validityOf } from '../certificates/index.ts';
 import { type Finding, finding } from '../errors.ts';
-import type { Candidate, IdentityState, Rules, Verdict } from './decide.ts';
 import { judgeAtGate, judgeDates } from './gate.ts';
+import type { Candidate, IdentityState, Rules, Verdict } from './types.ts';
 
 /**
  * Judges what is on disk under one id.
@@ -32,7 +32,9 @@ export function judge(
     error,
   });
   if (!identity) return keep('rejected', 'rejected', findings.find((item) => item.severity === 'error') ?? null);
-  if (current?.fingerprint === identity.fingerprint) return unchanged(candidate, identity, current, found, now);
+  if (current?.fingerprint === identity.fingerprint) {
+    return unchanged(candidate, identity, current, [...found, ...rules.toldAtActivation(identity)], now);
+  }
 
   const accepted = rules.isAccepted(identity);
   if (compromised && current && !accepted) {

@@ -1,18 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CertificateSource } from '../certificates/index.ts';
-import { type Finding, messageOf, SwivelError } from '../errors.ts';
+import { messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
-import { Activation, type ActivationOptions } from './activation.ts';
+import { Activation } from './activation.ts';
 import { type BundleVerdict, decideBundles } from './bundles.ts';
-import type { Verdict } from './decide.ts';
 import { defaultGate } from './gate.ts';
 import { gather } from './gather.ts';
 import type { Journal, Trigger } from './journal.ts';
+import { LookingAgain } from './looking-again.ts';
 import type { GenerationPublisher } from './publisher.ts';
+import { type Report, RunRequest, type Wishes } from './request.ts';
 import { SourceReader, type SourceState } from './source-reader.ts';
-import { Alarm } from './timers.ts';
+import type { ActivationOptions } from './standing.ts';
 import type { Trial } from './trials.ts';
+import type { Decision } from './types.ts';
 
 export interface ReconcilerOptions {
   /** Milliseconds after which reading one source counts as failed. */
@@ -28,52 +30,6 @@ export const plainActivation: ActivationOptions = {
   expiryWarnings: [],
 };
 
-/** What came of one reconciliation. */
-export interface Report {
-  readonly generation: number;
-  readonly verdicts: readonly Verdict[];
-  readonly bundles: readonly BundleVerdict[];
-  /** What is wrong with whole sources. */
-  readonly failures: readonly Finding[];
-}
-
-/** What an operator asks for with a reconciliation. */
-export interface Wishes {
-  /** Identities whose certificate on disk is to be served whatever the gate or a hold says. */
-  readonly accept?: readonly string[];
-  /** Identities whose served certificate must not be used any more. */
-  readonly compromised?: readonly string[];
-}
-
-interface Request {
-  /** What is to be looked at: to be read first, or read already. */
-  readonly sources: Set<SourceReader>;
-  readonly unread: Set<SourceReader>;
-  /** Those of them to which something may have happened: marked neither by a retry nor by a resync. */
-  readonly stirred: Set<SourceReader>;
-  readonly marks: Set<Trigger>;
-  trigger: Trigger;
-  /** Monotonic milliseconds of the first mark. */
-  since: number;
-  thorough: boolean;
-  readonly accept: Set<string>;
-  readonly compromised: Set<string>;
-  readonly rollbacks: Rollback[];
-  readonly waiting: { resolve(report: Report): void; reject(error: unknown): void }[];
-}
-
-/** Somebody wants to go back; it is done between reading and deciding, where nothing changes meanwhile. */
-interface Rollback {
-  readonly id: string | undefined;
-  resolve(rolledBack: readonly string[]): void;
-  reject(error: unknown): void;
-}
-
-/** Delays of the attempts after a rejection, milliseconds; from then on the resync has it. */
-const retryDelays = [25, 50, 100, 200, 400, 800, 1600, 3200, 6400];
-
-/** Milliseconds between two times a source is asked because it wants to be. */
-const shortestWait = 1000;
 /** Milliseconds that a run waits for what it reads: what is written slowly, or stands on a slow disk, holds up nobody but itself. */
 const patience = 30;
 /** Who asks in these ways waits for an answer: what may be the middle of a change is told as it is. */
@@ -92,13 +48,8 @@ export class Reconciler {
   readonly #activation: Activation;
   readonly #subscriptions: Subscription[] = [];
   readonly #owners = new Map<string, SourceReader>();
-  /** When to look again at what is wrong, at what time alone changes, and at sources that asked for it. */
-  readonly #retry = new Alarm(() => this.#mark(this.#wrong, 'retry', true));
-  readonly #wake = new Alarm(() => this.#mark(this.#readers, 'schedule', false));
-  readonly #reask: ReadonlyMap<SourceReader, Alarm>;
-  #wrong: readonly SourceReader[] = [];
-  #retries = 0;
-  #next: Request | null = null;
+  readonly #again: LookingAgain<SourceReader>;
+  #next: RunRequest | null = null;
   #running = false;
   #following = false;
   #stopped = false;
@@ -116,9 +67,11 @@ export class Reconciler {
     const { loadTimeout, activation } = options;
     const late = (reader: SourceReader) => this.#late(reader);
     this.#readers = sources.map((source) => new SourceReader(source, loadTimeout, late, activation.gate));
-    this.#reask = new Map(
-      this.#readers.map((reader) => [reader, new Alarm(() => this.#mark([reader], 'schedule', true))]),
-    );
+    this.#again = new LookingAgain({
+      retry: (readers) => this.#mark(readers, 'retry', true),
+      wake: () => this.#mark(this.#readers, 'schedule', false),
+      ask: (reader) => this.#mark([reader], 'schedule', true),
+    });
     this.#publisher = publisher;
     this.#journal = journal;
     this.#logger = logger;
@@ -208,10 +161,9 @@ export class Reconciler {
     this.#stopped = true;
     this.#stop.resolve();
     for (const subscription of this.#subscriptions) subscription.close();
-    for (const alarm of [this.#retry, this.#wake, ...this.#reask.values()]) alarm.clear();
+    this.#again.stop();
     for (const reader of this.#readers) reader.close();
-    for (const { reject } of [...(this.#next?.waiting ?? []), ...(this.#next?.rollbacks ?? [])])
-      reject(new SwivelError('SHUTTING_DOWN'));
+    this.#next?.fail(new SwivelError('SHUTTING_DOWN'));
     this.#next = null;
   }
 
@@ -228,28 +180,9 @@ export class Reconciler {
   }
 
   /** What was read of sources is worth a look. @param since the first sign of it, monotonic milliseconds */
-  #look(readers: readonly SourceReader[], trigger: Trigger, since = performance.now()): Request {
-    this.#next ??= {
-      sources: new Set(),
-      unread: new Set(),
-      stirred: new Set(),
-      marks: new Set(),
-      trigger,
-      since,
-      thorough: false,
-      accept: new Set(),
-      compromised: new Set(),
-      rollbacks: [],
-      waiting: [],
-    };
-    const stirring = trigger !== 'retry' && trigger !== 'resync';
-    for (const reader of readers) {
-      this.#next.sources.add(reader);
-      if (stirring) this.#next.stirred.add(reader);
-    }
-    this.#next.marks.add(trigger);
-    this.#next.since = Math.min(this.#next.since, since);
-    if (trigger === 'api' || trigger === 'signal' || trigger === 'rollback') this.#next.trigger = trigger;
+  #look(readers: readonly SourceReader[], trigger: Trigger, since = performance.now()): RunRequest {
+    this.#next ??= new RunRequest(trigger, since);
+    this.#next.add(readers, trigger, since);
     const request = this.#next;
     if (!this.#running) void this.#drainRequests();
     return request;
@@ -267,14 +200,14 @@ export class Reconciler {
         for (const { resolve } of request.waiting) resolve(report);
       } catch (error) {
         this.#logger.error({ code: 'INTERNAL', error: messageOf(error) }, 'a reconciliation failed');
-        for (const { reject } of request.waiting) reject(error);
-        this.#scheduleRetry(this.#readers);
+        request.fail(error);
+        if (this.#following && !this.#stopped) this.#again.retry(this.#readers);
       }
     }
     this.#running = false;
   }
 
-  async #run(request: Request): Promise<Report> {
+  async #run(request: RunRequest): Promise<Report> {
     await this.#read(request);
     for (const [i, subscription] of this.#subscriptions.entries()) {
       subscription.update(this.#readers[i]?.state.watch ?? []);
@@ -290,16 +223,28 @@ export class Reconciler {
     }
     const trust = decideBundles(bundles, this.#publisher.current.bundles, now);
     const usable = trust.flatMap(({ served }) => (served ? [served] : []));
-    const { verdicts, wakeAt } = await this.#activation.run({ ...request, candidates, bundles: usable }, now);
+    const { trigger, since, accept, compromised } = request;
+    const occasion = { candidates, bundles: usable, trigger, since, accept, compromised };
+    let decision = await this.#activation.run(occasion, now);
+    const tell = () => {
+      this.#journal.decided(decision.verdicts, trust, failures, insistent.has(trigger));
+      this.#journal.published(this.#publisher.current);
+    };
     for (const { state } of request.sources) this.#journal.noticed(state.source, state.warnings);
-    this.#journal.decided(verdicts, trust, failures, insistent.has(request.trigger));
-    this.#journal.published(this.#publisher.current);
-    this.#schedule(wakeAt, now, request, verdicts, trust);
+    tell();
+    // What is served is known before the listeners have been asked for it.
+    const corrected = await this.#activation.confirm(occasion, decision, now);
+    if (corrected) {
+      decision = corrected;
+      tell();
+    }
+    this.#schedule(decision, now, request, trust);
+    const { verdicts } = decision;
     return { generation: this.#publisher.current.number, verdicts, bundles: trust, failures };
   }
 
   /** Reads what is to be read. What takes longer than others should wait is looked at when it is there. */
-  async #read({ sources, unread, trigger, since, thorough }: Request): Promise<void> {
+  async #read({ sources, unread, trigger, since, thorough }: RunRequest): Promise<void> {
     if (unread.size === 0) return;
     const slow = new Map<SourceReader, Promise<unknown>>();
     for (const reader of unread) {
@@ -316,41 +261,21 @@ export class Reconciler {
     }
   }
 
-  #schedule(
-    wakeAt: number | null,
-    now: number,
-    request: Request,
-    verdicts: readonly Verdict[],
-    trust: readonly BundleVerdict[],
-  ): void {
-    this.#wake.clear();
+  #schedule({ wakeAt, verdicts }: Decision, now: number, request: RunRequest, trust: readonly BundleVerdict[]): void {
+    this.#again.wakeIn(null);
     if (!this.#following || this.#stopped) return;
-    if (wakeAt !== null) this.#wake.set(wakeAt - now);
-    for (const reader of request.sources) this.#askAgain(reader, now);
+    this.#again.wakeIn(wakeAt === null ? null : wakeAt - now);
+    for (const reader of request.sources) {
+      const { failure, askAgainAt } = reader.state;
+      this.#again.askIn(reader, failure || askAgainAt === null ? null : askAgainAt - now);
+    }
     const rejected = new Set(verdicts.filter(({ result }) => result === 'rejected').map(({ source }) => source));
     for (const { source, error } of trust) if (error) rejected.add(source);
     const wrong = this.#readers.filter(({ source, state }) => state.failure !== null || rejected.has(source.id));
-    // Something new happened, or all is well: start over with the short delays. A resync that finds the same as ever is nothing new,
-    // nor is what happened to other sources.
+    // A resync that finds the same as ever is nothing new, nor is what happened to other sources.
     const found = request.marks.has('resync') && this.#journal.undecided;
     const news = found || wrong.some((reader) => request.stirred.has(reader));
-    if (wrong.length === 0 || news) this.#retries = 0;
-    if (wrong.length > 0 && (news || request.marks.has('retry'))) this.#scheduleRetry(wrong);
-  }
-
-  /** Asks a source again when it wants that; a little earlier, so that a fleet does not ask in one moment. */
-  #askAgain(reader: SourceReader, now: number): void {
-    const at = reader.state.failure ? null : reader.state.askAgainAt;
-    if (at === null) this.#reask.get(reader)?.clear();
-    else this.#reask.get(reader)?.set(Math.max(shortestWait, (at - now) * (1 - Math.random() * 0.05)));
-  }
-
-  /** Looks again at sources that hold something wrong: it may be half-written. */
-  #scheduleRetry(readers: readonly SourceReader[]): void {
-    const wait = retryDelays[this.#retries];
-    if (wait === undefined || !this.#following || this.#stopped) return;
-    this.#retries += 1;
-    this.#wrong = readers;
-    this.#retry.set(wait);
+    if (wrong.length === 0 || news) this.#again.startOver();
+    if (wrong.length > 0 && (news || request.marks.has('retry'))) this.#again.retry(wrong);
   }
 }

@@ -13,7 +13,7 @@ import {
 } from '../certificates/index.ts';
 import { type Finding, finding, messageOf } from '../errors.ts';
 import { FileFault, type WatchTarget } from '../files/index.ts';
-import type { Candidate } from './decide.ts';
+import type { Candidate } from './types.ts';
 
 /** What one source holds now. */
 export interface SourceState {

@@ -1,9 +1,9 @@
 import { coded, type Finding } from '../errors.ts';
 import type { BundleVerdict } from './bundles.ts';
-import type { Verdict } from './decide.ts';
 import type { PublishedGeneration } from './publisher.ts';
 import type { SourceState } from './source-reader.ts';
 import type { Trial } from './trials.ts';
+import type { Verdict } from './types.ts';
 
 type ShownFinding = { code: string; message: string; file?: string; remedy: string };
 

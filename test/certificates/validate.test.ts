@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { createSecureContext } from 'node:tls';
 import { inspect } from 'node:util';
@@ -43,12 +44,14 @@ describe('what can be served is found to be right', () => {
         assert.equal(identity.chainPem, issued.chainPem);
         assert.equal(identity.keyPem.reveal(), issued.keyPem);
         createSecureContext({ cert: identity.chainPem, key: identity.keyPem.reveal() });
+        const spki = issued.x509.publicKey.export({ type: 'spki', format: 'der' });
         assert.deepEqual(identity.leaf, {
           fingerprint256: issued.fingerprint256,
           serialNumber: '0abc',
           subject: 'CN=A.test',
           issuer: intermediate.subject,
           keyType,
+          publicKey256: createHash('sha256').update(spki).digest('hex'),
           notBefore: Date.parse(issued.x509.validFrom),
           notAfter: Date.parse(issued.x509.validTo),
         });

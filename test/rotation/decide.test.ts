@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ValidatedIdentity } from '../../src/certificates/index.ts';
+import { expiryLead, type ValidatedIdentity } from '../../src/certificates/index.ts';
 import { type Candidate, decide } from '../../src/rotation/index.ts';
 import { broken, byId, good, now, synthetic } from './support/synthetic.ts';
 
@@ -189,7 +189,7 @@ test('it is decided again at the next moment at which time alone changes the out
   assert.equal(wakeAt(now + 10), now + 501);
   assert.equal(decide(byId(good(waiting)), byId(old), now + 10).verdicts[0]?.result, 'applied');
   assert.equal(decide(byId(good(lapsed)), byId(lapsed), now).wakeAt, null);
-  // `notAfter` is the last valid moment (RFC 5280 §4.1.2.5).
-  assert.equal(decide(byId(good(old)), byId(old), old.leaf.notAfter).verdicts[0]?.state, 'serving');
-  assert.equal(decide(byId(good(old)), byId(old), old.leaf.notAfter + 1).verdicts[0]?.state, 'expired');
+  const end = old.leaf.notAfter - expiryLead;
+  assert.equal(decide(byId(good(old)), byId(old), end).verdicts[0]?.state, 'serving');
+  assert.equal(decide(byId(good(old)), byId(old), end + 1).verdicts[0]?.state, 'expired');
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { ValidatedIdentity } from '../../src/certificates/index.ts';
 import { expiryWarning, nextWarning } from '../../src/rotation/expiry.ts';
 import { bounded, eventually } from '../support/swivel.ts';
 import { authority, hour } from '../tls/support/identities.ts';
@@ -10,21 +11,27 @@ import { now, synthetic } from './support/synthetic.ts';
 
 const issuer = await authority();
 const day = 24 * hour;
+/** Valid from now to a moment, to the millisecond. */
+function until(notAfter: number): ValidatedIdentity {
+  const identity = synthetic({ id: 'a', notBefore: now });
+  return { ...identity, leaf: { ...identity.leaf, notAfter } };
+}
+
 const distances = [14 * day, 7 * day, day];
-const lasting = synthetic({ id: 'a', notBefore: now, notAfter: now + 90 * day });
+const lasting = until(now + 90 * day);
 
 test('the smallest distance that was crossed is told, up to the end and not beyond it', () => {
   const told = (left: number) => expiryWarning(lasting, distances, lasting.leaf.notAfter - left)?.message ?? null;
   assert.equal(told(14 * day + 1), null);
   assert.match(told(14 * day) ?? '', /^a\.crt expires at 2030-04-01T00:00:00\.000Z, in less than 14 d$/);
   assert.match(told(7 * day) ?? '', /less than 7 d$/);
-  assert.match(told(0) ?? '', /less than 1 d$/);
+  assert.match(told(0) ?? '', /less than 24 h$/);
   assert.equal(told(-1), null);
   assert.match(expiryWarning(lasting, [hour], lasting.leaf.notAfter)?.message ?? '', /less than 60 min$/);
 });
 
 test('a distance of more than a third of the lifetime says nothing', () => {
-  const brief = synthetic({ id: 'a', notBefore: now, notAfter: now + 21 * day });
+  const brief = until(now + 21 * day);
   assert.equal(expiryWarning(brief, distances, now + 7 * day), null);
   assert.equal(expiryWarning(brief, distances, now + 14 * day)?.code, 'CERT_EXPIRES_SOON');
   assert.equal(nextWarning(brief, distances, now), now + 14 * day);
@@ -77,5 +84,5 @@ test('each distance is told once, in time and by itself, beside what else is tol
     );
     assert.equal(fresh(), 'False');
   }
-  assert.match(String(log.of('warning').at(-1)?.['msg']), /less than 120 min/);
+  assert.match(String(log.of('warning').at(-1)?.['msg']), /less than 2 h/);
 });

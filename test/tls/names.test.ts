@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ValidatedIdentity } from '../../src/certificates/index.ts';
+import { expiryLead, type ValidatedIdentity } from '../../src/certificates/index.ts';
 import { buildNameIndex, lookUp } from '../../src/tls/index.ts';
 
 const now = Date.parse('2030-01-01');
@@ -13,7 +13,8 @@ interface Facts {
 
 function entry(id: string, { names, notBefore = now - 10, notAfter = now + 10 }: Facts) {
   const files = { certificate: `${id}.crt`, key: `${id}.key` };
-  return { identity: { id, names, files, leaf: { notBefore, notAfter } } as unknown as ValidatedIdentity };
+  const leaf = { notBefore, notAfter: notAfter + expiryLead };
+  return { identity: { id, names, files, leaf } as unknown as ValidatedIdentity };
 }
 
 function servedBy(host: string, ...entries: ReturnType<typeof entry>[]): string | undefined {

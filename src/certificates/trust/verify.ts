@@ -53,18 +53,6 @@ export function verifyClient(bundle: TrustBundle, chain: readonly X509Certificat
 }
 
 /**
- * Checks what can be checked of a leaf alone, for a resumed session, whose chain is not sent again: dates, purpose, CRLs of its issuer.
- * Who issued it was checked when the session began. Pure.
- * @param now milliseconds since 1970
- */
-export function verifyLeafOnly(bundle: TrustBundle, leaf: X509Certificate, now: number): ClientVerdict {
-  const one = presented(leaf);
-  if (!one) return refuse('invalid', 'the client certificate is malformed');
-  const fault = leafFault(one, now) ?? revocation(bundle, one);
-  return fault ?? { ok: true, trustedUntil: one.facts.notAfter };
-}
-
-/**
  * Whether signatures lead from a chain to an authority of a bundle, whatever else is to be said about it: for chains of our own, whose
  * dates and purposes are judged elsewhere. Pure.
  * @param chain leaf first

@@ -10,7 +10,11 @@ const group = fileURLToPath(new URL('../../../src/certificates/plugin/process-gr
 
 for (const [what, command, statements] of [
   ['ends with the process that made it', 'sleep 600.75', `process.stdin.once('data', () => process.exit());`],
-  ['ends with the process that made it, though that throws', 'sleep 600.75', `process.stdin.once('data', fail);`],
+  [
+    'ends with the process that made it, though that throws',
+    'sleep 600.75',
+    `process.stdin.once('data', () => { throw new Error(); });`,
+  ],
   ['ends with its leader', 'sleep 600.75 & read line', `process.stdin.once('data', () => leader.stdin.write('\\n'));`],
   ['ends when it is told to', 'sleep 600.75 & wait', `process.stdin.once('data', () => group.end());`],
 ] as const) {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import * as x509 from '@peculiar/x509';
-import { type RefusalReason, verifyClient, verifyLeafOnly } from '../../../src/certificates/index.ts';
+import { type RefusalReason, verifyClient } from '../../../src/certificates/index.ts';
 import { readCertificate } from '../../../src/certificates/trust/certificate.ts';
 import { pathsOf } from '../../../src/certificates/trust/paths.ts';
 import { temporaryDirectory } from '../../support/files.ts';
@@ -484,28 +484,4 @@ test('a maze of certificates ends the search, which goes through none of them tw
     assert.ok(certificates.length < 8);
     assert.equal(new Set(certificates).size, certificates.length);
   }
-});
-
-describe('a leaf alone', () => {
-  const verdictOn = (leaf: Leaf, ...bundle: string[]) => {
-    const verdict = verifyLeafOnly(bundleOf(...bundle), leaf.x509, now);
-    return verdict.ok ? verdict.trustedUntil : verdict.reason;
-  };
-
-  test('is good unless it is known to be bad', async () => {
-    assert.equal(verdictOn(client, root.certificatePem), Date.parse(client.x509.validTo));
-    assert.equal(
-      verdictOn(client, root.certificatePem + upper.certificatePem, await upper.crl([])),
-      Date.parse(client.x509.validTo),
-    );
-  });
-
-  test('is refused when its dates, purpose or a CRL of its issuer say so', async () => {
-    assert.equal(verdictOn(await issueClient(upper, past), root.certificatePem), 'expired');
-    assert.equal(verdictOn(await issueClient(upper, future), root.certificatePem), 'not-yet-valid');
-    assert.equal(verdictOn(await issueClient(upper, { eku: ['serverAuth'] }), root.certificatePem), 'not-for-clients');
-    assert.equal(verdictOn(client, root.certificatePem + upper.certificatePem, await upper.crl([client])), 'revoked');
-    const rsa = await createAuthority({ keyType: 'rsa-2048' });
-    assert.equal(verdictOn(await issueClient(rsa, { hash: 'SHA-1' }), rsa.certificatePem), 'invalid');
-  });
 });

@@ -1,4 +1,4 @@
-import type { ValidatedIdentity } from '../../../src/certificates/index.ts';
+import { expiryLead, type ValidatedIdentity } from '../../../src/certificates/index.ts';
 import { finding } from '../../../src/errors.ts';
 import type { Candidate } from '../../../src/rotation/index.ts';
 
@@ -28,6 +28,7 @@ export function synthetic({
   version = 0,
   key = version,
   length = 1,
+  notAfter = now + 1000,
   ...more
 }: Facts) {
   return {
@@ -42,7 +43,8 @@ export function synthetic({
       publicKey256: `key-${id}-${key}`,
       keyType: 'ec-p256',
       notBefore: now - 1000,
-      notAfter: now + 1000,
+      // As if the last moment at which it may be served were the last one of its validity.
+      notAfter: notAfter + expiryLead,
       ...more,
     },
   } as unknown as ValidatedIdentity;

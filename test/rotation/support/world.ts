@@ -92,12 +92,14 @@ export class World {
     else this.disk.set(id, identity === 'broken' ? broken(id) : good(identity));
   }
 
-  run(trigger: Trigger, wishes: { accept?: string; compromised?: string } = {}): Promise<Decision> {
+  async run(trigger: Trigger, wishes: { accept?: string; compromised?: string } = {}): Promise<Decision> {
     const setOf = (id: string | undefined) => new Set(id === undefined ? [] : [id]);
     const { accept, compromised } = wishes;
     const since = performance.now();
-    const occasion = { candidates: new Map(this.disk), bundles: [], trigger, since };
-    return this.#activation.run({ ...occasion, accept: setOf(accept), compromised: setOf(compromised) }, this.clock);
+    const known = { candidates: new Map(this.disk), bundles: [], trigger, since };
+    const occasion = { ...known, accept: setOf(accept), compromised: setOf(compromised) };
+    const decision = await this.#activation.run(occasion, this.clock);
+    return (await this.#activation.confirm(occasion, decision, this.clock)) ?? decision;
   }
 
   /** @returns what goes back; nothing when it is not possible */

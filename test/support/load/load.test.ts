@@ -104,15 +104,18 @@ describe('load', () => {
     const server = new FairServer(leaf);
     // Clients that hardly think have nearly always a request under way.
     const load = await startLoad(t, server, { thinkMs: 0, http2ThinkMs: 0, expectedDurationMs: 60_000 });
-    await sleep(100);
-    for (const socket of server.sockets) socket.destroy();
+    // Each time, some have a request under way.
+    for (let i = 0; i < 5; i++) {
+      await sleep(60);
+      for (const socket of server.sockets) socket.destroy();
+    }
     await sleep(200);
     const report = await load.stop();
     const kinds = new Set(report.failures.map(({ kind }) => kind));
     // HTTP/2 is not asked for: all of its streams may just have been between two requests.
     assert.ok(kinds.has('keep-alive') && kinds.has('download'), JSON.stringify(report.failures));
     assert.ok(report.failures.some(({ kind, reused }) => kind === 'keep-alive' && reused));
-    assert.equal(report.websocketCuts.length, 2);
+    assert.ok(report.websocketCuts.length >= 2);
     assert.equal(report.download.ok, false);
   });
 

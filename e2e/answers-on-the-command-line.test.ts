@@ -5,10 +5,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { bounded, type Ended, runSwivel, startSwivel, writeConfig } from '../../e2e/support/swivel.ts';
-import { catalogue, type ErrorCode } from '../../src/errors.ts';
-import { temporaryDirectory, writePair } from '../support/files.ts';
-import { createAuthority } from '../support/pki.ts';
+import { catalogue, type ErrorCode } from '../src/errors.ts';
+import { temporaryDirectory, writePair } from '../test/support/files.ts';
+import { createAuthority } from '../test/support/pki.ts';
+import { bounded, type Ended, runSwivel, startSwivel, writeConfig } from './support/swivel.ts';
 
 const upstream = ['--upstream', 'http://127.0.0.1:9'];
 

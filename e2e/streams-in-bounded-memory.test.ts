@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { type TestContext, test } from 'node:test';
-import { ScriptProcess } from '../support/child.ts';
-import { bounded, eventually } from '../support/swivel.ts';
+import { ScriptProcess } from '../test/support/child.ts';
+import { bounded, eventually } from '../test/support/swivel.ts';
 
 const megabyte = 1024 * 1024;
 /** Set it to 1024 for the whole truth, which takes its time. */
@@ -25,7 +25,7 @@ interface Door {
 }
 
 async function forkFrontDoor(t: TestContext, upstream: string): Promise<Door> {
-  const script = new ScriptProcess(new URL('../support/front-door-process.ts', import.meta.url));
+  const script = new ScriptProcess(new URL('../test/support/front-door-process.ts', import.meta.url));
   t.after(() => script.stop());
   const memory = async () => {
     script.send({});
