@@ -53,7 +53,7 @@ test('a wrong command line is told in one line', bounded, async () => {
 });
 
 test('version and help go to stdout', bounded, async () => {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   const shown = await runSwivel(['--version']);
   assert.deepEqual([shown.code, shown.stdout, shown.stderr], [0, `${version}\n`, '']);
   const help = await runSwivel(['--help']);
