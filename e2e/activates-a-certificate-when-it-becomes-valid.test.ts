@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { expiryLead } from '../src/certificates/index.ts';
 import { temporaryDirectory, writePair } from '../test/support/files.ts';
 import { createAuthority } from '../test/support/pki.ts';
 import { openHttp1, shownTo } from './support/clients.ts';
@@ -86,7 +87,7 @@ test('a certificate that expires while it is served is served on, and readiness 
 
   const line = await swivel.process.line((line) => line['code'] === 'CERT_EXPIRED');
   assert.equal(line['certificate'], 'app');
-  assert.ok(Date.now() > notAfter.getTime());
+  assert.ok(Date.now() > notAfter.getTime() - expiryLead);
   assert.deepEqual(await readiness(), { status: 503, holds: 'False', reason: 'Expired' });
   const { state, fingerprint256, diskMatchesServed, lastError } = (await statusOf(swivel, 'app')) ?? {};
   assert.deepEqual([state, fingerprint256, diskMatchesServed], ['expired', brief.fingerprint256, true]);

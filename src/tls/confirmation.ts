@@ -1,6 +1,7 @@
 import { connect } from 'node:tls';
 import type { ValidatedIdentity } from '../certificates/index.ts';
 import type { ListenAddress } from './addresses.ts';
+import { clientContext } from './client-context.ts';
 import { showsChain } from './rehearsal.ts';
 
 /** Milliseconds after which a listener that does not answer says nothing either way. */
@@ -23,6 +24,7 @@ export function showsOutside(
       host: reachable(address.host),
       port: address.port,
       ...(name === null ? {} : { servername: name }),
+      secureContext: clientContext({}),
       rejectUnauthorized: false,
       ALPNProtocols: ['http/1.1'],
       timeout: patience,

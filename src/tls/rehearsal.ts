@@ -10,6 +10,7 @@ import {
   TLSSocket,
 } from 'node:tls';
 import { messageOf, systemCode } from '../errors.ts';
+import { clientContext } from './client-context.ts';
 import { contextOptions } from './contexts.ts';
 import type { Generation, ServedIdentity } from './generation.ts';
 import { lookUp } from './names.ts';
@@ -97,10 +98,7 @@ async function shakeHands(
   const client = connect({
     socket: near,
     ...(name === null ? {} : { servername: name }),
-    minVersion: version,
-    maxVersion: version,
-    // The listener may be told to use what a client does not offer of itself.
-    ...(ciphers === undefined ? {} : { ciphers }),
+    secureContext: clientContext({ version, ...(ciphers === undefined ? {} : { ciphers }) }),
     // The chain is compared with what it is to be; whom clients trust is their matter.
     rejectUnauthorized: false,
   });
