@@ -84,8 +84,9 @@ test('1,000 rotations and a storm of 2,000 changes leave nothing behind', bounde
   });
 
   await t.test('no context of an earlier generation is kept', () => {
-    // One that serves, one that is the default of the listener, and perhaps the one that was made to count them.
-    assert.ok(early.contexts <= 3, `${early.contexts} contexts`);
+    // One that serves, one that is the default of the listener, three for the client's side of handshakes with itself, and perhaps the
+    // one that was made to count them.
+    assert.ok(early.contexts <= 6, `${early.contexts} contexts`);
   });
 
   await t.test('a storm ends on the last state', async () => {
