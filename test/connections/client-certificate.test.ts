@@ -23,7 +23,11 @@ function socket({ resumed = false, error, chain = [leaf.x509] }: Peer): TLSSocke
   const linked = chain.reduceRight<object | undefined>(
     (issuerCertificate, one) =>
       new Proxy(one, {
-        get: (of, key) => (key === 'issuerCertificate' ? issuerCertificate : Reflect.get(of, key, of)),
+        get(of, key) {
+          if (key === 'issuerCertificate') return issuerCertificate;
+          const value: unknown = Reflect.get(of, key, of);
+          return typeof value === 'function' ? value.bind(of) : value;
+        },
       }),
     undefined,
   );
