@@ -7,24 +7,7 @@ import { ClientGone, RequestBody } from './body.ts';
 import type { Forward } from './decide.ts';
 import { answer, type Failure, failureOf } from './failure.ts';
 import { decodeFields, hasField, responseHeaders, trailerFields } from './headers.ts';
-
-/** How an answer reaches a client; one implementation for each HTTP version. */
-export interface Responder {
-  /** Called when the client can take more. */
-  onDrain: () => void;
-  /** Called when the client went away before the answer was complete. */
-  onAbort: () => void;
-  continue(): void;
-  /** An interim response (RFC 9110 §15.2). */
-  inform(status: number, headers: string[]): void;
-  head(status: number, headers: string[]): void;
-  /** @returns false when the client cannot take more for now */
-  write(chunk: Buffer): boolean;
-  /** @param trailers names and values in turn */
-  end(trailers: string[]): void;
-  /** Ends it so that the client sees that it is incomplete. */
-  cut(): void;
-}
+import type { Responder } from './responder.ts';
 
 /** What every exchange shares. */
 export interface ExchangeContext {

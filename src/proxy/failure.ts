@@ -1,7 +1,7 @@
 import { errors } from 'undici';
 import { catalogue, type ErrorCode, systemCode } from '../errors.ts';
 import { ClientStalled } from './body.ts';
-import type { Responder } from './exchange.ts';
+import type { Responder } from './responder.ts';
 
 /** Why there is no answer from upstream, and what the client is told instead. */
 export interface Failure {

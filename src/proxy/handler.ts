@@ -5,9 +5,10 @@ import type { Upstream } from '../upstream/index.ts';
 import { discard } from './body.ts';
 import type { ClientRules } from './client-rules.ts';
 import { type DecisionContext, decide, type Forward } from './decide.ts';
-import { Exchange, type Outcome, type Responder } from './exchange.ts';
+import { Exchange, type Outcome } from './exchange.ts';
 import { answer } from './failure.ts';
 import type { ClientFacts, Distrust, Refusal, RequestHead } from './request.ts';
+import type { Responder } from './responder.ts';
 
 export interface HandlerOptions {
   readonly decision: DecisionContext;

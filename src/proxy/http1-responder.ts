@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Connection } from '../connections/index.ts';
-import type { Responder } from './exchange.ts';
 import { connectionOptions, hasField } from './headers.ts';
+import type { Responder } from './responder.ts';
 
 const nothing = Buffer.alloc(0);
 

@@ -1,10 +1,10 @@
 import { constants, performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Connection } from '../connections/index.ts';
-import type { Responder } from './exchange.ts';
 import type { RequestHandler } from './handler.ts';
 import { Http2Drain } from './http2-drain.ts';
 import type { RequestHead } from './request.ts';
+import type { Responder } from './responder.ts';
 
 export interface Http2Options {
   /** Streams one connection may have open at once. */

@@ -2,8 +2,8 @@ import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
 import { connect } from './connect.ts';
+import type { UpstreamOptions } from './options.ts';
 import type { Selectable } from './selection.ts';
-import type { UpstreamOptions } from './upstream.ts';
 
 /** One address of an upstream, with its pool of keep-alive connections. */
 export class Target implements Selectable {

@@ -1,18 +1,8 @@
 import type { Socket } from 'node:net';
 import type { Logger, Metrics } from '../observe/index.ts';
+import type { UpstreamOptions } from './options.ts';
 import { select } from './selection.ts';
 import { Target } from './target.ts';
-
-export interface UpstreamOptions {
-  /** Milliseconds to wait for a connection. */
-  readonly connectTimeout: number;
-  /** Milliseconds to wait for the head of a response. */
-  readonly responseTimeout: number;
-  /** Milliseconds without a byte of a response body, after which it is given up. */
-  readonly idleTimeout: number;
-  /** Milliseconds for which a target that refused a connection is passed over. */
-  readonly failTimeout: number;
-}
 
 /** What came of connecting: a connection to a target, or the last error. */
 export type Reached =
