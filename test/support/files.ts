@@ -9,7 +9,8 @@ let counter = 0;
 /** A fresh directory that is removed, with all in it, after the test. */
 export async function temporaryDirectory(t: Pick<TestContext, 'after'>, prefix = 'swivel-test-'): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), prefix));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  // Who writes into it may still be about to end.
+  t.after(() => rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
   return directory;
 }
 
