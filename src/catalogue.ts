@@ -58,6 +58,47 @@ export const catalogue = {
     remedy: 'call it from the same machine, or with the bearer token of admin.tokenFile',
     exit: 1,
   },
+  USER_UNKNOWN: {
+    summary: 'the user or group that workers should run as does not exist',
+    remedy: 'create it, correct process.user or process.group, or give its number',
+    exit: 2,
+  },
+  USER_IS_ROOT: {
+    summary: 'the user or group that workers should run as is the one of root',
+    remedy: 'name another one; to serve as root, leave process.user and process.group out',
+    exit: 2,
+  },
+  PRIVILEGES_KEPT: {
+    summary: 'a worker could not give up the privileges of root for good',
+    remedy:
+      'grant the capabilities SETUID and SETGID, map the user into the user namespace, or start Swivel as that user',
+    exit: 1,
+  },
+  SERVING_AS_ROOT: {
+    summary: 'connections are served as root',
+    remedy: 'set process.user, or start Swivel as another user',
+    exit: 1,
+  },
+  CAPABILITIES_KEPT: {
+    summary: 'the primary keeps capabilities of root that it does not need',
+    remedy: 'install setpriv (util-linux), or start Swivel with no more than the README names under Privileges',
+    exit: 1,
+  },
+  CORE_DUMPS_ON: {
+    summary: 'core dumps cannot be switched off, and one would hold private keys',
+    remedy: 'install prlimit (util-linux), or start Swivel with ulimit -c 0; process.coreDumps: true allows them',
+    exit: 1,
+  },
+  INSPECTION_REFUSED: {
+    summary: 'flags that let others look into processes with private keys are not passed on to workers',
+    remedy: 'remove them from NODE_OPTIONS and the command line, or set process.inspect: true',
+    exit: 1,
+  },
+  INSPECTOR_OPEN: {
+    summary: 'the inspector was open in a process with private keys',
+    remedy: 'remove --inspect from NODE_OPTIONS and the command line, or set process.inspect: true',
+    exit: 1,
+  },
   INTERNAL: { summary: 'Swivel met a fault of its own', remedy: 'report it with the log lines around it', exit: 1 },
 
   NOTHING_SERVABLE: {
@@ -258,6 +299,17 @@ export const catalogue = {
     remedy: 'correct what is said about the bundle',
     exit: 3,
   },
+  TICKET_KEYS_INVALID: {
+    summary: 'the file of session ticket keys does not hold what it should',
+    remedy:
+      'write 48 or 80 random bytes (openssl rand 80), or such keys in base64, one in a line; then rename it into place',
+    exit: 3,
+  },
+  TICKET_KEYS_COMPROMISED: {
+    summary: 'the session ticket key on disk was in use with a compromised certificate',
+    remedy: 'put a new key into the file, on every replica',
+    exit: 3,
+  },
   CRL_UNVERIFIED: {
     summary: 'a CRL is signed by none of the CA certificates of its trust bundle',
     remedy: 'add the certificate of its issuer, or remove the CRL',
@@ -429,6 +481,41 @@ export const catalogue = {
   UPSTREAM_INVALID: {
     summary: 'the upstream answered with something that is not valid HTTP',
     remedy: 'look at the upstream',
+    exit: 1,
+  },
+  WORKER_DIED: {
+    summary: 'a worker process ended that should not have',
+    remedy: 'nothing: it is replaced; should it go on, look for what its last lines say, and for memory limits',
+    exit: 1,
+  },
+  WORKER_SILENT: {
+    summary: 'a worker gives no sign of life and is replaced',
+    remedy: 'look whether the machine is overloaded, or the process was suspended',
+    exit: 1,
+  },
+  WORKER_REFUSED: {
+    summary: 'a worker cannot serve a generation',
+    remedy: 'nothing: it is tried again; should it go on, restart Swivel and report the log lines around it',
+    exit: 1,
+  },
+  WORKER_GONE: {
+    summary: 'the worker has ended',
+    remedy: 'try again',
+    exit: 1,
+  },
+  WORKER_INCOMPATIBLE: {
+    summary: 'the program on disk is of a version that the running primary process cannot talk to',
+    remedy: 'restart Swivel as a whole',
+    exit: 1,
+  },
+  WORKERS_FAILED: {
+    summary: 'new workers do not get as far as to serve',
+    remedy: 'correct what the lines before it say; workers that serve already go on',
+    exit: 1,
+  },
+  NO_WORKERS: {
+    summary: 'this Swivel serves with one process',
+    remedy: 'set workers to auto, or to a number above 1, and restart it',
     exit: 1,
   },
   SHUTTING_DOWN: { summary: 'Swivel is stopping', remedy: 'try again', exit: 1 },

@@ -5,6 +5,7 @@ export {
   buildStatus,
   type ReloadAnswer,
   type ReloadResult,
+  type RestartAnswer,
   type Status,
   type StatusSources,
 } from './status.ts';

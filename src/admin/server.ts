@@ -4,7 +4,7 @@ import { catalogue, type ErrorCode, messageOf, SwivelError } from '../errors.ts'
 import type { Metrics } from '../observe/index.ts';
 import { type ListenAddress, listen } from '../tls/index.ts';
 import { mayChange } from './guard.ts';
-import { buildReloadAnswer, buildStatus, type ReloadAnswer, type StatusSources } from './status.ts';
+import { buildReloadAnswer, buildStatus, type ReloadAnswer, type RestartAnswer, type StatusSources } from './status.ts';
 
 export interface AdminOptions {
   readonly address: ListenAddress;
@@ -23,6 +23,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   SHUTTING_DOWN: 503,
   CERTIFICATE_UNKNOWN: 404,
   ROLLBACK_IMPOSSIBLE: 409,
+  NO_WORKERS: 409,
 };
 
 type Endpoint = (request: IncomingMessage) => Promise<Answer> | Answer;
@@ -43,8 +44,9 @@ export class AdminServer {
       '/healthz': { GET: () => ({ status: 200, body: 'ok\n', type: 'text/plain; charset=utf-8' }) },
       '/readyz': { GET: () => this.#ready() },
       '/metrics': { GET: () => this.#scrape() },
-      '/status': { GET: () => json(200, buildStatus(this.#sources)) },
+      '/status': { GET: async () => json(200, await buildStatus(this.#sources)) },
       '/reload': { POST: (request) => this.#change(request, (query) => this.#reload(query)) },
+      '/restart-workers': { POST: (request) => this.#change(request, () => this.#restart()) },
       '/rollback': { POST: (request) => this.#change(request, (query) => this.#rollback(query)) },
     };
     this.#server = createServer((request, response) => void this.#answer(request, response));
@@ -99,7 +101,7 @@ export class AdminServer {
   }
 
   /** Answers what changes something, to those who may. */
-  async #change(request: IncomingMessage, change: (query: URLSearchParams) => Promise<ReloadAnswer>): Promise<Answer> {
+  async #change(request: IncomingMessage, change: (query: URLSearchParams) => Promise<object>): Promise<Answer> {
     if (!mayChange(request, await this.#token())) {
       const { summary, remedy } = catalogue.ADMIN_REFUSED;
       return json(403, { code: 'ADMIN_REFUSED', message: summary, remedy });
@@ -122,6 +124,13 @@ export class AdminServer {
   async #rollback(query: URLSearchParams): Promise<ReloadAnswer> {
     const report = await this.#sources.reconciler.rollback(query.get('certificate') ?? undefined);
     return { ...buildReloadAnswer(report), rolledBack: report.rolledBack };
+  }
+
+  /** Answers when the last of the new workers serves. */
+  async #restart(): Promise<RestartAnswer> {
+    const { serving, publisher } = this.#sources;
+    const replaced = await serving.restart();
+    return { generation: publisher.current.number, replaced };
   }
 
   /** Read each time: a token is rotated like any other secret. */

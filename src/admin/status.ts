@@ -1,4 +1,4 @@
-import type { ConnectionRegistry } from '../connections/index.ts';
+import type { Replacement, Serving } from '../cluster/index.ts';
 import type { Finding } from '../errors.ts';
 import type { Conditions } from '../observe/index.ts';
 import {
@@ -17,13 +17,14 @@ export interface StatusSources {
   readonly conditions: Conditions;
   readonly publisher: GenerationPublisher;
   readonly journal: Journal;
-  readonly connections: ConnectionRegistry;
+  readonly serving: Pick<Serving, 'summary' | 'workers' | 'restart'>;
   readonly reconciler: Reconciler;
 }
 
 /** Everything that is served, what is on disk, and why they differ. */
-export function buildStatus(sources: StatusSources) {
-  const { publisher, conditions, connections, journal, reconciler } = sources;
+export async function buildStatus(sources: StatusSources) {
+  const { publisher, conditions, serving, journal, reconciler } = sources;
+  const connections = await serving.summary();
   const generation = publisher.current;
   return {
     version: sources.version,
@@ -34,13 +35,20 @@ export function buildStatus(sources: StatusSources) {
     certificates: journal.status(generation, (id) => reconciler.trialOf(id)),
     trust: journal.trustStatus(),
     sources: reconciler.sources.map(sourceStatus),
-    connections: connections.summary(),
+    ticketKeys: reconciler.ticketKeys,
+    connections,
     rotations: journal.rotations,
-    workers: [{ id: 1, pid: process.pid, generation: generation.number }],
+    workers: serving.workers(),
   };
 }
 
-export type Status = ReturnType<typeof buildStatus>;
+export type Status = Awaited<ReturnType<typeof buildStatus>>;
+
+/** What POST /restart-workers answers. */
+export interface RestartAnswer {
+  readonly generation: number;
+  readonly replaced: readonly Replacement[];
+}
 
 /** One line of the answer to a reload. */
 export interface ReloadResult {

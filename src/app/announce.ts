@@ -1,7 +1,7 @@
 import { catalogue, type Finding, SwivelError } from '../errors.ts';
 import type { Logger } from '../observe/index.ts';
 import type { Report } from '../rotation/index.ts';
-import { formatAddress, type ListenAddress, type TlsListener } from '../tls/index.ts';
+import { formatAddress, type ListenAddress } from '../tls/index.ts';
 
 /** The error of a start without a single certificate, with every reason. */
 export function nothingServable(report: Report): SwivelError {
@@ -18,7 +18,7 @@ export function nothingServable(report: Report): SwivelError {
 export function logStart(
   logger: Logger,
   version: string,
-  listeners: readonly TlsListener[],
+  listeners: readonly ListenAddress[],
   admin: ListenAddress | null,
   first: Report,
 ): void {
@@ -32,10 +32,10 @@ export function logStart(
     {
       event: 'listening',
       version,
-      addresses: listeners.map(String),
+      addresses: listeners.map(formatAddress),
       admin: admin ? formatAddress(admin) : 'off',
       certificates: served.length,
     },
-    `listening on ${listeners.map(String).join(', ')}`,
+    `listening on ${listeners.map(formatAddress).join(', ')}`,
   );
 }

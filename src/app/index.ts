@@ -1,28 +1,35 @@
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AdminServer } from '../admin/index.ts';
+import { AdminServer, type StatusSources } from '../admin/index.ts';
+import {
+  disableCoreDumps,
+  findInspector,
+  type Identity,
+  type Observe,
+  privilegeFindings,
+  refuseInspector,
+  type Serving,
+  workerIdentity,
+} from '../cluster/index.ts';
 import { type Config, demoTarget } from '../config/index.ts';
-import { ConnectionRegistry, type StopResult } from '../connections/index.ts';
+import type { StopResult } from '../connections/index.ts';
 import { catalogue, coded } from '../errors.ts';
 import { FileWatchService } from '../files/index.ts';
-import { Conditions, createLogger, createMetrics, type Logger } from '../observe/index.ts';
-import { FrontDoor } from '../proxy/index.ts';
-import { Journal, LocalPublisher, Reconciler, type Report } from '../rotation/index.ts';
-import { ContextStore, type ListenAddress, showsOutside, TlsListener } from '../tls/index.ts';
-import { type DemoUpstream, startDemoUpstream, Upstream } from '../upstream/index.ts';
+import { Conditions, createLogger, createMetrics, type Logger, type Metrics } from '../observe/index.ts';
+import { Journal, Reconciler, type Report } from '../rotation/index.ts';
+import { ContextStore, formatAddress, type ListenAddress } from '../tls/index.ts';
+import { startDemoUpstream } from '../upstream/index.ts';
 import { logStart, nothingServable } from './announce.ts';
-import {
-  activationOptions,
-  clientRules,
-  doorOptions,
-  listenerOptions,
-  readinessConditions,
-  storeOptions,
-} from './options.ts';
+import { DataPlane } from './data-plane.ts';
+import { OneProcess } from './one-process.ts';
+import { activationOptions, readinessConditions, storeOptions } from './options.ts';
 import { createSources, inspectMounts } from './sources.ts';
+import { Workers } from './workers.ts';
 
 export { activationOptions, storeOptions } from './options.ts';
 export { createSources, inspectMounts } from './sources.ts';
+export { work } from './worker.ts';
 
 /** Milliseconds after which reading one source counts as failed. */
 const loadTimeout = 10_000;
@@ -35,6 +42,7 @@ export interface Running {
   readonly admin: ListenAddress | null;
   /** Reconciles now. */
   reload(): Promise<Report>;
+  setLogLevel(level: string): void;
   /** Stops gracefully: readiness first, then the listeners, then every connection by its drain. */
   stop(): Promise<StopResult>;
   /** Cuts what a graceful stop still waits for. */
@@ -44,7 +52,7 @@ export interface Running {
 /**
  * Builds everything and starts it.
  * @param version shown in status and metrics
- * @throws SwivelError NOTHING_SERVABLE (after the reasons were logged), LISTEN_FAILED
+ * @throws SwivelError NOTHING_SERVABLE (after the reasons were logged), LISTEN_FAILED, WORKERS_FAILED
  */
 export async function start(config: Config, version: string): Promise<Running> {
   const startedAt = new Date();
@@ -52,120 +60,132 @@ export async function start(config: Config, version: string): Promise<Running> {
   const metrics = createMetrics({ version, processMetrics: true });
   const conditions = new Conditions(readinessConditions(config));
   conditions.set('Serving', false, 'Starting', 'not listening yet');
+  guardKeys(config, conditions, logger);
 
+  const demo = usesDemo(config) ? await startDemoUpstream() : null;
   const store = new ContextStore(storeOptions(config));
-  const connections = new ConnectionRegistry(config.drain, metrics, logger);
-  const publisher = new LocalPublisher(store, connections, config.drain.untrusted);
+  const observe: Observe = (...handshake) => reconciler.observe(...handshake);
+  const surroundings = { metrics, logger, demo: demo?.url ?? null, observe };
+  const processes = processesFor(config);
+  const serving: Serving =
+    processes === null
+      ? new OneProcess(new DataPlane(config, store, surroundings), version)
+      : new Workers(config, store, { ...surroundings, ...processes, conditions });
+  const { publisher } = serving;
   const journal = new Journal(metrics, conditions, logger);
   const reconciler = new Reconciler(createSources(config, logger), publisher, journal, logger, {
     loadTimeout,
     activation: activationOptions(config),
   });
-  const first = await reconciler.runOnce('start');
-  for (const warning of await inspectMounts(config, first.verdicts)) {
-    logger.warn({ event: 'warning', ...coded(warning) }, warning.message);
-  }
-  if (store.current.served.size === 0) throw nothingServable(first);
-
-  const demo = usesDemo(config) ? await startDemoUpstream() : null;
-  const upstreams = createUpstreams(config, demo, metrics, logger);
-  const observe: typeof reconciler.observe = (...handshake) => reconciler.observe(...handshake);
-  const door = new FrontDoor(store, connections, upstreams, { ...doorOptions(config), observe }, metrics, logger);
-  const listeners = config.listeners.map((listener) => {
-    const rules = clientRules(listener);
-    return new TlsListener(listener.address, store, listenerOptions(config, rules), door.eventsFor(rules));
-  });
-  conditions.set('WatchingEvents', true, 'Watching', 'changes are told by the system');
-  const watch = new FileWatchService(config.watch, logger, (reason) => {
-    const { remedy } = catalogue.WATCH_UNAVAILABLE;
-    logger.warn({ code: 'WATCH_UNAVAILABLE', reason, remedy }, 'files are polled, not watched');
-    conditions.set(
-      'WatchingEvents',
-      false,
-      'Polling',
-      `files are polled every ${config.watch.pollInterval} ms: ${reason}`,
-    );
-  });
-  const sources = { version, startedAt, conditions, publisher, journal, connections, reconciler };
-  const adminOptions = { ...(config.admin.tokenFile === undefined ? {} : { tokenFile: config.admin.tokenFile }) };
-  const admin =
-    config.admin.address === 'off'
-      ? null
-      : new AdminServer({ ...adminOptions, address: config.admin.address }, sources, metrics);
-
+  const watch = createWatch(config, conditions, logger);
+  const admin = createAdmin(
+    config,
+    { version, startedAt, conditions, publisher, journal, serving, reconciler },
+    metrics,
+  );
   const closeAll = async () => {
     reconciler.stop();
-    for (const listener of listeners) listener.close();
-    door.close();
+    await serving.close();
     await watch.close();
-    await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     demo?.close();
     admin?.close();
   };
-  let adminAddress: ListenAddress | null = null;
+
+  let first: Report;
+  let listeners: readonly ListenAddress[];
+  let adminAddress: ListenAddress | null;
   try {
+    first = await reconciler.runOnce('start');
+    for (const warning of await inspectMounts(config, first.verdicts)) {
+      logger.warn({ event: 'warning', ...coded(warning) }, warning.message);
+    }
+    if (store.current.served.size === 0) throw nothingServable(first);
     adminAddress = (await admin?.open()) ?? null;
-    for (const listener of listeners) await listener.open();
+    listeners = await serving.open();
   } catch (error) {
     await closeAll();
     throw error;
   }
-  publisher.confirmBy(async (identity) => {
-    const name = store.nameFor(identity);
-    if (name === undefined) return null;
-    const answers = await Promise.all(listeners.map(({ address }) => showsOutside(address, identity, name)));
-    return answers.includes(false) ? false : (answers[0] ?? null);
-  });
   if (config.watch.mode !== 'off') reconciler.follow(watch);
-  conditions.set('Serving', true, 'Listening', listeners.map(String).join(', '));
+  conditions.set('Serving', true, 'Listening', listeners.map(formatAddress).join(', '));
   logStart(logger, version, listeners, adminAddress, first);
 
   let stopping: Promise<StopResult> | null = null;
   const abandoned = new AbortController();
   const stop = async (): Promise<StopResult> => {
     conditions.set('Serving', false, 'Stopping', 'stopping gracefully');
-    logger.info({ event: 'stopping', connections: connections.size }, 'stopping');
+    logger.info({ event: 'stopping' }, 'stopping');
     if (config.drain.readinessDelay > 0) {
       await delay(config.drain.readinessDelay, null, { signal: abandoned.signal }).catch(() => {});
     }
-    for (const listener of listeners) listener.close();
-    const stopped = connections.stop();
-    if (abandoned.signal.aborted) connections.destroyAll();
-    else abandoned.signal.addEventListener('abort', () => connections.destroyAll());
-    const result = await stopped;
+    const result = await serving.stop();
     await closeAll();
     return result;
   };
   return {
     logger,
-    listeners: listeners.map((listener) => listener.address),
+    listeners,
     admin: adminAddress,
     reload: () => reconciler.runOnce('signal'),
+    setLogLevel: (level) => {
+      logger.level = level;
+      serving.setLogLevel(level);
+    },
     stop: () => {
       stopping ??= stop();
       return stopping;
     },
-    abandon: () => abandoned.abort(),
+    abandon: () => {
+      abandoned.abort();
+      serving.abandon();
+    },
   };
+}
+
+/** How many workers serve, and as whom; null when this process serves itself. */
+function processesFor(config: Config): { readonly size: number; readonly identity: Identity | null } | null {
+  const size = config.workers === 'auto' ? availableParallelism() : config.workers;
+  const identity = workerIdentity(config.process);
+  // Another user can only be another process: this one has to go on reading the keys.
+  return size === 1 && identity === null ? null : { size, identity };
+}
+
+/** Sees to it that keys can be got from no core dump and no inspector, and tells as whom connections are served. */
+function guardKeys(config: Config, conditions: Conditions, logger: Logger): void {
+  const { inspect, coreDumps, user } = config.process;
+  const dropsTo = workerIdentity(config.process);
+  const { findings, condition } = privilegeFindings({
+    uid: process.getuid?.(),
+    gid: process.getgid?.(),
+    dropsTo,
+    user,
+  });
+  conditions.set('Unprivileged', condition.status, condition.reason, condition.message);
+  const dumps = coreDumps ? null : disableCoreDumps();
+  const inspector = inspect ? null : processesFor(config) === null ? findInspector() : refuseInspector();
+  for (const warning of [...findings, dumps, inspector]) {
+    if (warning) logger.warn({ event: 'warning', ...coded(warning) }, warning.message);
+  }
+}
+
+function createWatch(config: Config, conditions: Conditions, logger: Logger): FileWatchService {
+  conditions.set('WatchingEvents', true, 'Watching', 'changes are told by the system');
+  return new FileWatchService(config.watch, logger, (reason) => {
+    const { remedy } = catalogue.WATCH_UNAVAILABLE;
+    logger.warn({ code: 'WATCH_UNAVAILABLE', reason, remedy }, 'files are polled, not watched');
+    const message = `files are polled every ${config.watch.pollInterval} ms: ${reason}`;
+    conditions.set('WatchingEvents', false, 'Polling', message);
+  });
+}
+
+function createAdmin({ admin }: Config, sources: StatusSources, metrics: Metrics): AdminServer | null {
+  if (admin.address === 'off') return null;
+  const options = { address: admin.address, ...(admin.tokenFile === undefined ? {} : { tokenFile: admin.tokenFile }) };
+  return new AdminServer(options, sources, metrics);
 }
 
 function usesDemo(config: Config): boolean {
   return Object.values(config.upstreams).some(({ targets }) => targets.includes(demoTarget));
-}
-
-function createUpstreams(
-  config: Config,
-  demo: DemoUpstream | null,
-  metrics: ConstructorParameters<typeof Upstream>[3],
-  logger: Logger,
-): Map<string, Upstream> {
-  const options = { ...config.proxy, idleTimeout: config.proxy.bodyTimeout };
-  return new Map(
-    Object.entries(config.upstreams).map(([name, { targets }]) => {
-      const urls = targets.map((target) => (target === demoTarget && demo ? demo.url : new URL(target)));
-      return [name, new Upstream(name, urls, options, metrics, logger)];
-    }),
-  );
 }
 
 /** Where the demo keeps its certificates, for the lines that `serve` prints; null when it is not the demo that runs. */

@@ -5,7 +5,18 @@ import type { ContextStoreOptions, TlsOptionsOfListener } from '../tls/index.ts'
 
 /** The slices of a configuration that the rooms are given. */
 
-export function storeOptions({ tls, rotation }: Config): ContextStoreOptions {
+/** What those who serve need to know: nothing of where certificates come from. */
+export type PlaneConfig = Pick<
+  Config,
+  'listeners' | 'upstreams' | 'routes' | 'tls' | 'rotation' | 'drain' | 'proxy' | 'log'
+>;
+
+export function planeConfig(config: Config): PlaneConfig {
+  const { listeners, upstreams, routes, tls, rotation, drain, proxy, log } = config;
+  return { listeners, upstreams, ...(routes ? { routes } : {}), tls, rotation, drain, proxy, log };
+}
+
+export function storeOptions({ tls, rotation }: Pick<Config, 'tls' | 'rotation'>): ContextStoreOptions {
   const { unknownName, defaultCertificate, minVersion, ciphers } = tls;
   return {
     unknownName,
@@ -15,7 +26,7 @@ export function storeOptions({ tls, rotation }: Config): ContextStoreOptions {
   };
 }
 
-export function activationOptions({ gate, rotation, expiry }: Config): ActivationOptions {
+export function activationOptions({ gate, rotation, expiry, tls }: Config): ActivationOptions {
   const { anchors, ...policy } = gate;
   return {
     gate: policy,
@@ -23,10 +34,11 @@ export function activationOptions({ gate, rotation, expiry }: Config): Activatio
     canary: rotation.canary ?? { share: 0, duration: 0 },
     jitter: rotation.jitter,
     expiryWarnings: expiry.warn,
+    ticketKeys: { lifetime: tls.ticketKeyLifetime },
   };
 }
 
-export function listenerOptions({ tls }: Config, rules: ClientRules): TlsOptionsOfListener {
+export function listenerOptions({ tls }: Pick<Config, 'tls'>, rules: ClientRules): TlsOptionsOfListener {
   const { minVersion, ciphers, handshakeTimeout, sessionTimeout } = tls;
   return {
     minVersion,
@@ -37,7 +49,7 @@ export function listenerOptions({ tls }: Config, rules: ClientRules): TlsOptions
   };
 }
 
-export function doorOptions({ proxy, routes, log }: Config): FrontDoorOptions {
+export function doorOptions({ proxy, routes, log }: Pick<Config, 'proxy' | 'routes' | 'log'>): FrontDoorOptions {
   const { certificateHeader, clientCertificateHeaders, ...rest } = proxy;
   return {
     ...rest,

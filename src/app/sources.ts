@@ -5,6 +5,7 @@ import {
   PemFilesSource,
   Pkcs12Source,
   PluginSource,
+  TicketKeyFileSource,
   TrustBundleSource,
 } from '../certificates/index.ts';
 import type { Config } from '../config/index.ts';
@@ -13,10 +14,12 @@ import { examineMounts } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
 import type { Verdict } from '../rotation/index.ts';
 
-/** The sources of a configuration: certificates in their order, then trust bundles. @param logger told what sources do by themselves */
+/** The sources of a configuration: certificates in their order, then trust bundles, then ticket keys. @param logger told what sources do by themselves */
 export function createSources(config: Config, logger?: Logger): CertificateSource[] {
   const bundles = Object.entries(config.trust).map(([id, { path }]) => new TrustBundleSource({ id, path }));
-  return [...config.certificates.map((entry) => createSource(entry, logger)), ...bundles];
+  const { ticketKeyFile } = config.tls;
+  const ticketKeys = ticketKeyFile === undefined ? [] : [new TicketKeyFileSource(ticketKeyFile)];
+  return [...config.certificates.map((entry) => createSource(entry, logger)), ...bundles, ...ticketKeys];
 }
 
 function createSource(entry: Config['certificates'][number], logger: Logger | undefined): CertificateSource {
@@ -53,7 +56,8 @@ export function inspectMounts(config: Config, verdicts: readonly Verdict[]): Pro
     pkcs12,
     passphraseFile,
   ]);
-  const paths = [...named, ...Object.values(config.trust).map(({ path }) => path)].filter((one) => one !== undefined);
+  const others = [...Object.values(config.trust).map(({ path }) => path), config.tls.ticketKeyFile];
+  const paths = [...named, ...others].filter((one) => one !== undefined);
   const watching = config.watch.mode === 'auto' || config.watch.mode === 'events';
   const certificates = verdicts.flatMap(({ waiting }) =>
     waiting ? [{ file: waiting.files.certificate, notBefore: waiting.leaf.notBefore }] : [],

@@ -20,7 +20,15 @@ export { PemDirectorySource } from './sources/pem-directory.ts';
 export { type PemFilesOptions, PemFilesSource } from './sources/pem-files.ts';
 export { type Pkcs12Options, Pkcs12Source } from './sources/pkcs12.ts';
 export { PluginSource, type PluginSourceOptions } from './sources/plugin.ts';
+export { TicketKeyFileSource } from './sources/ticket-key-file.ts';
 export { type TrustBundleOptions, TrustBundleSource } from './sources/trust-bundle.ts';
+export {
+  type IdentityParcel,
+  packBundle,
+  packIdentity,
+  unpackBundle,
+  unpackIdentity,
+} from './transfer.ts';
 export { type BundleValidation, bundleFindings, type TrustBundle, validateBundle } from './trust/bundle.ts';
 export { type ClientVerdict, isAnchored, type RefusalReason, verifyClient } from './trust/verify.ts';
 export type {
@@ -29,6 +37,7 @@ export type {
   IdentityMaterial,
   LeafFacts,
   SourceMaterial,
+  TicketKeyMaterial,
   TrustMaterial,
   ValidatedIdentity,
   Validity,

@@ -31,10 +31,19 @@ export interface TrustMaterial {
   readonly files: readonly { readonly path: string; readonly bytes: Buffer }[];
 }
 
+/** What session ticket keys are made from, as a file holds it. */
+export interface TicketKeyMaterial {
+  /** The id of the source. */
+  readonly source: string;
+  /** Base64 of the key that the file names for sealing, 48 or 80 bytes. */
+  readonly key: Secret;
+}
+
 /** What a source found: identities and trust bundles that can be validated, and what is wrong with the rest. */
 export interface SourceMaterial {
   readonly identities: readonly IdentityMaterial[];
   readonly bundles?: readonly TrustMaterial[];
+  readonly ticketKeys?: TicketKeyMaterial;
   /** When the source wants to be asked again, milliseconds since 1970; events and the resync come on top of it. */
   readonly askAgainAt?: number;
   readonly findings: readonly Finding[];
@@ -48,6 +57,8 @@ export interface CertificateSource {
   readonly id: string;
   /** What to watch before anything was loaded. */
   readonly watch: readonly WatchTarget[];
+  /** It holds what session ticket keys are made from, and no certificates. */
+  readonly givesTicketKeys?: true;
   /**
    * Reads everything there is, consistently.
    * @param options.thorough do not rely on time stamps

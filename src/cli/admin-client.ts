@@ -9,20 +9,25 @@ export interface AdminAccess {
   readonly tokenFile?: string | undefined;
 }
 
+/** Milliseconds. */
+const patience = 30_000;
+
 /**
  * Asks a running Swivel.
+ * @param timeout milliseconds to wait for the answer
  * @throws SwivelError ADMIN_UNREACHABLE, ADMIN_REFUSED, or what Swivel answered
  */
 export async function askAdmin(
   { url, tokenFile }: AdminAccess,
   path: string,
   method: 'GET' | 'POST',
+  timeout = patience,
 ): Promise<{ status: number; body: unknown }> {
   const headers = tokenFile === undefined ? {} : { authorization: `Bearer ${await readToken(tokenFile)}` };
   let status: number;
   let text: string;
   try {
-    const response = await fetch(`${url}${path}`, { method, headers, signal: AbortSignal.timeout(30_000) });
+    const response = await fetch(`${url}${path}`, { method, headers, signal: AbortSignal.timeout(timeout) });
     status = response.status;
     text = await response.text();
   } catch (error) {

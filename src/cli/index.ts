@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { catalogue, messageOf, SwivelError } from '../errors.ts';
@@ -14,6 +15,7 @@ export { exit } from './exit.ts';
  */
 export async function run(args: readonly string[]): Promise<number> {
   try {
+    if (cluster.isWorker) return await (await import('../app/index.ts')).work(readVersion());
     return await dispatch(args);
   } catch (error) {
     const failure =
@@ -120,6 +122,18 @@ async function dispatch(args: readonly string[]): Promise<number> {
             { url: adminUrl(argv.admin, env), tokenFile: argv['token-file'] },
             argv.certificate,
           );
+      },
+    )
+    .command(
+      'restart-workers',
+      'Replace the worker processes one after another, by the program as it is on disk, without failing a request',
+      (builder) => builder.option('admin', admin).option('token-file', tokenFile),
+      (argv) => {
+        command = async () =>
+          (await import('./restart-workers.ts')).restartWorkers({
+            url: adminUrl(argv.admin, env),
+            tokenFile: argv['token-file'],
+          });
       },
     )
     .command(

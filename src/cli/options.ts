@@ -39,7 +39,11 @@ export function serveFlags(yargs: Argv): Argv {
       requiresArg: true,
       describe: '[HOST:]PORT of the admin endpoints, or off [127.0.0.1:9901]',
     })
-    .option('workers', { type: 'string', requiresArg: true, describe: 'Processes that serve; this version: 1 or auto' })
+    .option('workers', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Processes that serve: a number, or auto for one per CPU [auto]',
+    })
     .option('drain-timeout', {
       type: 'string',
       requiresArg: true,

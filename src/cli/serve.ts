@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import { demoDirectory, type Running, start } from '../app/index.ts';
+import { limitCapabilities, workerIdentity } from '../cluster/index.ts';
 import { type Config, loadConfig } from '../config/index.ts';
 import { formatAddress } from '../tls/index.ts';
 import type { EarlySignals } from './early-signals.ts';
@@ -8,6 +9,11 @@ import type { ServeFlags } from './options.ts';
 /** Serves until a signal ends it. @param early hands over its signals once they are listened to @returns the exit code */
 export async function serve(flags: ServeFlags, version: string, early: EarlySignals): Promise<number> {
   const config = await loadConfig(flags.config, flags.overrides, flags.defaults);
+  if (workerIdentity(config.process)) {
+    // Does not come back when there is something to give up: the process begins anew without it.
+    const kept = limitCapabilities({ writes: config.certificates.some(({ development }) => development) });
+    if (kept) process.stderr.write(`swivel: ${kept.code}: ${kept.message}; ${kept.remedy}\n`);
+  }
   const running = await start(config, version);
   printDemo(config, running);
   const stopped = untilStopped(running);
@@ -43,7 +49,7 @@ function untilStopped(running: Running): Promise<number> {
       );
     });
     process.on('SIGUSR2', () => {
-      logger.level = logger.level === 'debug' ? level : 'debug';
+      running.setLogLevel(logger.level === 'debug' ? level : 'debug');
       logger.info({ event: 'log-level', logLevel: logger.level }, `log level is ${logger.level}`);
     });
   });

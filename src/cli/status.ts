@@ -61,6 +61,11 @@ function render(status: Status): string {
     if (lastError) lines.push(`${id}: ${sentence(lastError)} (since ${lastError.at})`);
     for (const warning of warnings) lines.push(`${id}: ${sentence(warning)}`);
   }
+  if (status.workers.length > 1) {
+    for (const { id, pid, state, generation, version } of status.workers) {
+      lines.push(`worker ${id} (process ${pid}): ${state}, generation ${generation ?? '-'}, version ${version}`);
+    }
+  }
   for (const condition of status.conditions) {
     if (condition.status === 'False') lines.push(`${condition.type}: ${condition.reason}: ${condition.message}`);
   }

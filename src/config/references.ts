@@ -9,14 +9,10 @@ export type PlaceOf = (keys: PropertyKey[]) => Place | undefined;
 /**
  * Checks what the schema cannot say: names that have to exist, settings that cannot be honoured. Fills in what there is one way to fill in:
  * the only route, the only trust bundle.
- * @throws SwivelError CONFIG_INVALID, CONFIG_UNSUPPORTED
+ * @throws SwivelError CONFIG_INVALID
  */
 export function resolveReferences(config: Config, place: PlaceOf): Config {
   const names = Object.keys(config.upstreams);
-  if (config.workers !== 'auto' && config.workers > 1) {
-    const message = `workers: ${config.workers} processes are asked for, this version serves with one`;
-    throw new SwivelError('CONFIG_UNSUPPORTED', message, located(place(['workers']), 'set workers to 1 or auto'));
-  }
   const [only, ...more] = names;
   if (!config.routes && more.length > 0) {
     const message = `there are several upstreams (${names.join(', ')}) and no routes`;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { watchModes } from '../files/index.ts';
 import { logFormats, logLevels } from '../observe/index.ts';
 import { certificate, clientCertificates, expiry, gate, rotation, trust } from './certificates.ts';
-import { address, addressHint, duration, hostName, interval, size } from './values.ts';
+import { address, addressHint, duration, hostName, interval, longDuration, size } from './values.ts';
 
 /** The address of the upstream that shows what it receives; for `npm start` and first steps. */
 export const demoTarget = 'builtin:demo';
@@ -17,8 +17,18 @@ const target = z.string().refine((text) => {
 
 const headerName = z.string().regex(/^[A-Za-z0-9-]+$/, 'must be a header name of letters, digits and dashes');
 
+const accountHint = 'must be a name without spaces, or a number';
+/** (uid_t) -1 is nobody's number. */
+const account = z.union(
+  [z.int(accountHint).min(0, accountHint).max(4_294_967_294, accountHint), z.string().regex(/^[^:\s]+$/, accountHint)],
+  accountHint,
+);
+
 /** What readiness may turn on. */
 export const readinessTurnsOn = ['expired', 'out-of-sync', 'expiring', 'polling'] as const;
+
+/** Milliseconds. */
+const shortestTicketKeyLifetime = 1000;
 
 /** The whole configuration. One schema: types, errors, and the JSON Schema for editors. */
 export const configSchema = z.strictObject({
@@ -60,6 +70,15 @@ export const configSchema = z.strictObject({
       unknownName: z.enum(['default', 'reject']).default('default'),
       handshakeTimeout: duration('10s'),
       sessionTimeout: duration('5m').describe('For how long a session may be resumed.'),
+      ticketKeyFile: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('A file of session ticket keys that replicas share, as nginx or HAProxy reads it.'),
+      ticketKeyLifetime: longDuration
+        .refine((lifetime) => lifetime >= shortestTicketKeyLifetime, 'must be at least 1s')
+        .prefault('12h')
+        .describe('How often ticket keys are renewed; those of ticketKeyFile are when the file changes.'),
     })
     .prefault({}),
   drain: z
@@ -133,10 +152,30 @@ export const configSchema = z.strictObject({
       access: z.boolean().default(false).describe('One line for each request.'),
     })
     .prefault({}),
+  process: z
+    .strictObject({
+      user: account
+        .optional()
+        .describe('Started as root: the user that workers run as, a name of /etc/passwd or a number. Not root.'),
+      group: account
+        .optional()
+        .describe("The only group of workers, a name of /etc/group or a number; the user's own when left out."),
+      inspect: z
+        .boolean()
+        .default(false)
+        .describe('Let the inspector, heap snapshots and the like be used on processes that hold private keys.'),
+      coreDumps: z.boolean().default(false).describe('Let a crash leave a core dump, which holds private keys.'),
+    })
+    .refine(({ user, group }) => group === undefined || user !== undefined, {
+      message: 'has no effect without process.user',
+      path: ['group'],
+    })
+    .prefault({})
+    .describe('What the processes of Swivel may do.'),
   workers: z
-    .union([z.literal('auto'), z.int().min(1)], 'must be auto or a whole number from 1')
+    .union([z.literal('auto'), z.int().min(1).max(512)], 'must be auto or a whole number from 1 to 512')
     .default('auto')
-    .describe('This version serves with one process: auto and 1 are accepted.'),
+    .describe('Processes that serve. auto: as many as there are CPUs to use; with 1, everything is one process.'),
 });
 
 function isRange(text: string): boolean {

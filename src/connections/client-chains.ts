@@ -21,17 +21,24 @@ export class ClientChains {
   /**
    * Remembers the intermediates of a chain, but only those that signatures lead to: what else a client sends stays out.
    * @param chain leaf first, of a client that is trusted
+   * @returns those that were not known
    */
-  learn([leaf, ...others]: readonly X509Certificate[]): void {
-    if (!leaf) return;
-    for (const issuer of above(leaf, others, isSignedBy)) {
-      this.#known.delete(issuer.fingerprint256);
+  learn([leaf, ...others]: readonly X509Certificate[]): X509Certificate[] {
+    return leaf ? this.keep(above(leaf, others, isSignedBy)) : [];
+  }
+
+  /** Remembers certificates. @returns those that were not known */
+  keep(certificates: readonly X509Certificate[]): X509Certificate[] {
+    const news: X509Certificate[] = [];
+    for (const issuer of certificates) {
+      if (!this.#known.delete(issuer.fingerprint256)) news.push(issuer);
       this.#known.set(issuer.fingerprint256, issuer);
     }
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= this.#most) break;
       this.#known.delete(oldest);
     }
+    return news;
   }
 
   /** The remembered certificates that may stand above a leaf, by their names alone. */

@@ -23,6 +23,9 @@ const tick = 100;
 /** Milliseconds of work after which the event loop gets a turn. */
 const slice = 8;
 
+const current = { state: 'current' };
+const draining = { state: 'draining' };
+
 /** Owns every client connection, handshaking and upgraded ones included, and drains those that are to end. */
 export class ConnectionRegistry {
   readonly #options: DrainOptions;
@@ -34,6 +37,7 @@ export class ConnectionRegistry {
   #timer: NodeJS.Timeout | null = null;
   #nextId = 1;
   #stopping = false;
+  #leaving = false;
   #whenEmpty: (() => void)[] = [];
   #cut = 0;
 
@@ -42,14 +46,7 @@ export class ConnectionRegistry {
     this.#metrics = metrics;
     this.#logger = logger;
     this.#random = random;
-    // Read at a scrape, not counted at each change.
-    const registry = this;
-    Object.assign(metrics.connectionsOpen, {
-      collect() {
-        metrics.connectionsOpen.set({ state: 'current' }, registry.#connections.size - registry.#draining.size);
-        metrics.connectionsOpen.set({ state: 'draining' }, registry.#draining.size);
-      },
-    });
+    this.#gauge();
   }
 
   /** Takes over a socket that was accepted. */
@@ -57,8 +54,11 @@ export class ConnectionRegistry {
     const connection = new Connection(this.#nextId++, socket, performance.now());
     this.#connections.set(socket, connection);
     this.#metrics.connections.inc();
+    this.#gauge();
     socket.once('close', () => this.#gone(connection));
-    if (this.#stopping) this.#drain(connection, planStop(performance.now(), this.#options, this.#random()));
+    const now = performance.now();
+    if (this.#stopping) this.#drain(connection, planStop(now, this.#options, this.#random()));
+    else if (this.#leaving) this.#drain(connection, planRetirement(now, this.#options, this.#random()));
     return connection;
   }
 
@@ -141,6 +141,18 @@ export class ConnectionRegistry {
     else this.#drain(connection, planRetirement(now, this.#options, this.#random()));
   }
 
+  /**
+   * Drains everything as if every certificate had been retired, and resolves when no connection is left: others have taken over, so
+   * there is no hurry. Call after the listeners were closed.
+   */
+  async leave(): Promise<void> {
+    this.#leaving = true;
+    for (const connection of this.#connections.values()) {
+      this.#drain(connection, planRetirement(performance.now(), this.#options, this.#random()));
+    }
+    await this.#untilEmpty();
+  }
+
   /** Drains everything and resolves when no connection is left. Call after the listeners were closed. */
   async stop(): Promise<StopResult> {
     this.#stopping = true;
@@ -150,13 +162,17 @@ export class ConnectionRegistry {
       // An earlier drain keeps its own way of asking; its deadline is drawn in.
       this.#drain(connection, planStop(now, this.#options, this.#random()));
     }
-    if (this.#connections.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
+    await this.#untilEmpty();
     return { cut: this.#cut - cutBefore };
   }
 
   /** Cuts everything at once. */
   destroyAll(): void {
     for (const connection of [...this.#connections.values()]) this.#cutNow(connection);
+  }
+
+  async #untilEmpty(): Promise<void> {
+    if (this.#connections.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
   }
 
   summary(): ConnectionSummary {
@@ -173,6 +189,7 @@ export class ConnectionRegistry {
   #drain(connection: Connection, plan: DrainPlan): void {
     connection.plan = connection.plan ? earliest(connection.plan, plan) : plan;
     this.#draining.add(connection);
+    this.#gauge();
     this.#step(connection, performance.now());
     this.#timer ??= setInterval(() => this.#tick(), tick);
   }
@@ -217,9 +234,15 @@ export class ConnectionRegistry {
       if (connection.cut)
         this.#logger.debug({ connection: connection.id, certificate: connection.certificate?.id }, 'connection cut');
     }
+    this.#gauge();
     this.#stopTimer();
     if (this.#connections.size > 0) return;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
+  }
+
+  #gauge(): void {
+    this.#metrics.connectionsOpen.set(current, this.#connections.size - this.#draining.size);
+    this.#metrics.connectionsOpen.set(draining, this.#draining.size);
   }
 
   #stopTimer(): void {

@@ -8,4 +8,10 @@ export {
   logFormats,
   logLevels,
 } from './logger.ts';
-export { createMetrics, type Metrics } from './metrics.ts';
+export { createMetrics, type Metrics, type MetricsOptions } from './metrics.ts';
+export { openSheetFiles, type SheetFiles } from './sheet/files.ts';
+export type { SheetDescriptors } from './sheet/layout.ts';
+export { CopyReader, SheetReader } from './sheet/reader.ts';
+export type { Reading, ReadingSource, Series } from './sheet/reading.ts';
+export { Sheet } from './sheet/sheet.ts';
+export type { SheetSum } from './sheet/sum.ts';

@@ -20,12 +20,17 @@ export interface LogOptions {
 /**
  * Makes the logger: JSON lines on stdout, or a readable form.
  * @param destination where the lines go; stdout when left out
+ * @param bindings fields of every line, such as the worker that writes it
  */
-export function createLogger(options: Pick<LogOptions, 'level' | 'format'>, destination?: DestinationStream): Logger {
+export function createLogger(
+  options: Pick<LogOptions, 'level' | 'format'>,
+  destination?: DestinationStream,
+  bindings?: Readonly<Record<string, unknown>>,
+): Logger {
   const readable = options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
   const settings = {
     level: options.level,
-    base: null,
+    base: bindings ?? null,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
     // Nothing hands a key to the logger; should a later change do so by mistake, it does not come out.

@@ -1,30 +1,42 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-
-const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { familiesOf, sheetFamiliesOf } from './families.ts';
+import { Sheet } from './sheet/sheet.ts';
+import { SheetSum } from './sheet/sum.ts';
 
 /** Every metric of Swivel. Labels are bounded: never a path, a client or an unchecked name. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
+export interface MetricsOptions {
+  readonly version: string;
+  /** Also collect the process defaults of prom-client. */
+  readonly processMetrics?: boolean;
+  /** Where this process counts its traffic; a sheet in memory when left out. A worker gives one that is written to its files. */
+  readonly sheet?: Sheet;
+}
+
 /**
- * Makes the metric families on a registry of their own.
- * @param options.processMetrics also collect the process defaults of prom-client
+ * Makes the metric families on a registry of their own. What a worker counts (connections, handshakes, requests) is counted on its sheet; the
+ * registry of the primary shows the sheets of all that were attached to `sheets`.
  */
-export function createMetrics(options: { readonly version: string; readonly processMetrics?: boolean }) {
+export function createMetrics(options: MetricsOptions) {
   const registry = new Registry();
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
-  const base = { registers: [registry] };
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Counter<L>({ ...base, name: `swivel_${name}`, help, labelNames });
-  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = [], collect?: () => void) =>
-    new Gauge<L>({ ...base, name: `swivel_${name}`, help, labelNames, ...(collect ? { collect } : {}) });
-  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Histogram<L>({ ...base, name: `swivel_${name}`, help, labelNames, buckets: seconds });
-
-  const buildInfo = gauge('build_info', 'Always 1; the labels tell what runs.', ['version', 'node']);
+  const families = familiesOf(registry);
+  const buildInfo = families.gauge('build_info', 'Always 1; the labels tell what runs.', ['version', 'node']);
   buildInfo.set({ version: options.version, node: process.version }, 1);
-
+  const sheet = options.sheet ?? new Sheet();
+  const sheets = new SheetSum(sheet);
   return {
     registry,
+    sheets,
+    ...certificateMetrics(families),
+    ...trafficMetrics(sheetFamiliesOf(registry, sheet, sheets)),
+    ...workerMetrics(families),
+  };
+}
+
+function certificateMetrics({ counter, gauge, histogram }: ReturnType<typeof familiesOf>) {
+  return {
     generation: gauge('generation', 'Number of the generation of certificates that is served.'),
     certificateNotAfter: gauge(
       'certificate_not_after_timestamp_seconds',
@@ -53,11 +65,6 @@ export function createMetrics(options: { readonly version: string; readonly proc
     reloadDuration: histogram('reload_duration_seconds', 'From the first sign of a change to serving it.'),
     reloadLastSuccess: gauge('reload_last_success_timestamp_seconds', 'When a change was last applied.'),
     watchLastCheck: gauge('watch_last_check_timestamp_seconds', 'When the certificate sources were last read.'),
-    certificateRefusals: counter(
-      'certificate_refusals_total',
-      'Handshakes that clients ended with an alert about the certificate.',
-      ['certificate'],
-    ),
     trustNotAfter: gauge(
       'trust_not_after_timestamp_seconds',
       'When the first authority of a trust bundle expires, in seconds since 1970.',
@@ -72,6 +79,20 @@ export function createMetrics(options: { readonly version: string; readonly proc
       'trust_disk_matches_served',
       '1 when the trust bundle on disk is the one that is used, else 0.',
       ['bundle'],
+    ),
+    ticketKeysRenewed: gauge(
+      'ticket_keys_renewed_timestamp_seconds',
+      'When the keys of session tickets were last renewed, in seconds since 1970.',
+    ),
+  };
+}
+
+function trafficMetrics({ counter, gauge, histogram }: ReturnType<typeof sheetFamiliesOf>) {
+  return {
+    certificateRefusals: counter(
+      'certificate_refusals_total',
+      'Handshakes that clients ended with an alert about the certificate.',
+      ['certificate'],
     ),
     clientCertificates: counter(
       'client_certificates_rejected_total',
@@ -100,9 +121,22 @@ export function createMetrics(options: { readonly version: string; readonly proc
       'From sending a request upstream to the head of the response.',
       ['upstream'],
     ),
-    upstreamTargetHealthy: gauge('upstream_target_healthy', '1 while the target accepts connections, else 0.', [
-      'upstream',
-      'target',
-    ]),
+    upstreamTargetHealthy: gauge(
+      'upstream_target_healthy',
+      '1 while the target accepts connections, else 0.',
+      ['upstream', 'target'],
+      'min',
+    ),
+  };
+}
+
+function workerMetrics({ counter, gauge }: ReturnType<typeof familiesOf>) {
+  return {
+    workers: gauge('workers', 'Workers by state: serving, starting, draining, lagging.', ['state']),
+    workerGeneration: gauge('worker_generation', 'Number of the generation that the worker serves.', ['worker']),
+    workerDeaths: counter('worker_deaths_total', 'Workers that ended without being told to.'),
+    workerMemory: gauge('worker_resident_memory_bytes', 'Resident memory of the worker.', ['worker']),
+    /** Only counts up: to set it to what the system says, `remove({ worker })`, then `inc({ worker }, seconds)`. */
+    workerCpu: counter('worker_cpu_seconds_total', 'Processor time of the worker, user and system.', ['worker']),
   };
 }

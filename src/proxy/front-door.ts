@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { BlockList, isIPv6 } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -34,6 +35,16 @@ export interface FrontDoorOptions extends Http1Options, Http2Options {
   readonly access: boolean;
   /** Told how clients take to the certificates that they are shown. */
   readonly observe?: (id: string, fingerprint: string, refused: boolean) => void;
+  /** Others who serve the same clients; none when left out. */
+  readonly peers?: Peers;
+}
+
+/** What front doors with the same ticket keys have to tell each other, for a session of one is resumed on another. */
+export interface Peers {
+  /** Intermediates of a client that was trusted, DER. */
+  learned(certificates: readonly Uint8Array[]): void;
+  /** Resolves when everything that others had learned by now has come in. */
+  settled(): Promise<unknown>;
 }
 
 /** Alerts by which a client refuses the certificate it was shown (RFC 8446 §6.2), as OpenSSL names them. */
@@ -51,6 +62,7 @@ export class FrontDoor {
   readonly #chains = new ClientChains();
   readonly #rules = new WeakMap<Connection, ClientRules>();
   readonly #observe: NonNullable<FrontDoorOptions['observe']>;
+  readonly #peers: Peers | undefined;
 
   constructor(
     store: ContextStore,
@@ -73,6 +85,7 @@ export class FrontDoor {
     const { access, idleTimeout } = options;
     this.#trust = new ClientTrust((name) => store.current.bundles.get(name));
     this.#observe = options.observe ?? (() => {});
+    this.#peers = options.peers;
     const rulesOf = (connection: Connection) => this.#rules.get(connection) ?? openToAll;
     const { trust } = this;
     const handler = new RequestHandler({ decision, upstreams, trust, rulesOf, metrics, logger, access, idleTimeout });
@@ -121,8 +134,20 @@ export class FrontDoor {
       this.#connections.tag(connection, isForgetful(secure) ? { ...tag, names: this.#servedNames() } : tag);
     }
     const rules = this.#rules.get(connection);
-    if (rules) connection.client = this.#clientOf(secure, rules);
     if (typeof secure.servername === 'string') connection.serverName = normalizeName(secure.servername);
+    if (rules) connection.client = this.#clientOf(secure, rules);
+    if (!this.#peers || !rules || !this.#lacksIssuers(connection.client, rules)) {
+      this.#serve(connection, secure, served);
+      return;
+    }
+    const serve = () => {
+      connection.client = this.#clientOf(secure, rules);
+      if (!secure.destroyed) this.#serve(connection, secure, served);
+    };
+    this.#peers.settled().then(serve, serve);
+  }
+
+  #serve(connection: Connection, secure: TLSSocket, served: ServedIdentity): void {
     const resumed = secure.isSessionReused() ? 'true' : 'false';
     this.#metrics.handshakes.inc({ result: 'success', resumed });
     this.#metrics.handshakeDuration.observe((performance.now() - connection.acceptedAt) / 1000);
@@ -138,8 +163,22 @@ export class FrontDoor {
   #clientOf(secure: TLSSocket, rules: ClientRules): ClientCertificate | null {
     const client = clientCertificateOf(secure, this.#chains);
     const trusted = () => rules.bundles.some((name) => client && this.#trust.verdictOn(client, name).ok);
-    if (client && !client.resumed && client.chain.length > 1 && trusted()) this.#chains.learn(client.chain);
+    if (client && !client.resumed && client.chain.length > 1 && trusted()) {
+      const news = this.#chains.learn(client.chain);
+      if (news.length > 0) this.#peers?.learned(news.map(({ raw }) => raw));
+    }
     return client;
+  }
+
+  /** Whether a resumed session may have been opened with intermediates that only others have seen so far. */
+  #lacksIssuers(client: ClientCertificate | null, rules: ClientRules): boolean {
+    if (!client?.resumed || client.chain.length > 1) return false;
+    return !rules.bundles.some((name) => this.#trust.verdictOn(client, name).ok);
+  }
+
+  /** Keeps intermediates at hand that others have learned, DER. */
+  learn(certificates: readonly Uint8Array[]): void {
+    this.#chains.keep(certificates.map((der) => new X509Certificate(der)));
   }
 
   #failed(socket: Socket, reason: string, plainHttp: boolean): void {

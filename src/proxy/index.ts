@@ -8,7 +8,7 @@ export { type Authority, parseAuthority } from './authority.ts';
 export { type ClientHeaderNames, clientHeaders } from './client-headers.ts';
 export { type ClientRule, ClientRules, type ClientRulesOptions, openToAll } from './client-rules.ts';
 export { type DecisionContext, decide, type Forward } from './decide.ts';
-export { FrontDoor, type FrontDoorOptions } from './front-door.ts';
+export { FrontDoor, type FrontDoorOptions, type Peers } from './front-door.ts';
 export { connectionOptions, type ForwardingOptions, requestHeaders, responseHeaders } from './headers.ts';
 export type { Http1Options } from './http1.ts';
 export type { Http2Options } from './http2.ts';

@@ -5,6 +5,7 @@ import { isExpiryTurn } from './expiry.ts';
 import type { Journal, Trigger } from './journal.ts';
 import type { GenerationPublisher, Publication } from './publisher.ts';
 import { type ActivationOptions, Standing } from './standing.ts';
+import { type TicketKeyReading, TicketKeys } from './ticket-keys.ts';
 import type { Trials } from './trials.ts';
 import type { Candidate, Decision } from './types.ts';
 
@@ -12,6 +13,8 @@ import type { Candidate, Decision } from './types.ts';
 export interface Occasion {
   readonly candidates: ReadonlyMap<string, Candidate>;
   readonly bundles: readonly TrustBundle[];
+  /** What there is to make ticket keys from; null when no source gives any. */
+  readonly ticketKeys: TicketKeyReading | null;
   readonly trigger: Trigger;
   /** Monotonic milliseconds of the first sign of a change. */
   readonly since: number;
@@ -26,6 +29,7 @@ export class Activation {
   readonly #publisher: GenerationPublisher;
   readonly #journal: Journal;
   readonly #standing: Standing;
+  readonly #ticketKeys: TicketKeys;
   /** What the last commit activated in the place of something else. */
   readonly #activated = new Set<string>();
   #publishedAt = 0;
@@ -34,6 +38,7 @@ export class Activation {
     this.#publisher = publisher;
     this.#journal = journal;
     this.#standing = new Standing(options);
+    this.#ticketKeys = new TicketKeys(options.ticketKeys);
   }
 
   /** The trials under way. */
@@ -41,12 +46,21 @@ export class Activation {
     return this.#standing.trials;
   }
 
+  /** The ticket keys, and what is to be known of them. */
+  get ticketKeys(): TicketKeys {
+    return this.#ticketKeys;
+  }
+
   /** @param now milliseconds since 1970 @returns the decision that holds */
   async run(occasion: Occasion, now: number): Promise<Decision> {
     this.#standing.read(occasion.candidates, occasion.accept);
     const compromised = this.#standing.compromise(occasion.compromised, this.#publisher.current);
-    const decision = await this.#publish(occasion, compromised.size > 0, now);
-    if (compromised.size > 0) this.#journal.cut([...occasion.compromised], this.#publisher.cut(compromised));
+    this.#ticketKeys.read(occasion.ticketKeys, now);
+    if (compromised.size > 0) this.#ticketKeys.compromise(now);
+    const decision = await this.#publish(occasion, now);
+    if (compromised.size > 0) {
+      this.#journal.cut([...occasion.compromised], await this.#publisher.cut(compromised));
+    }
     return decision;
   }
 
@@ -81,7 +95,7 @@ export class Activation {
       const published = this.#publisher.current.served.get(id)?.identity;
       if (published) this.#standing.takeBack(published, now);
     }
-    const decision = await this.#publish(occasion, false, now);
+    const decision = await this.#publish(occasion, now);
     this.#activated.clear();
     return decision;
   }
@@ -90,7 +104,7 @@ export class Activation {
    * Decides, and publishes what that changes. What the TLS layer refuses counts as broken, and it is decided again: nothing may be
    * dropped in favour of it.
    */
-  async #publish(occasion: Occasion, renewTicketKeys: boolean, now: number): Promise<Decision> {
+  async #publish(occasion: Occasion, now: number): Promise<Decision> {
     const served = new Map([...this.#publisher.current.served].map(([id, one]) => [id, one.identity]));
     const decision = decide(
       occasion.candidates,
@@ -99,16 +113,19 @@ export class Activation {
       this.#standing.rulesFor(occasion.trigger, occasion.bundles),
     );
     const { bundles } = occasion;
-    if (!renewTicketKeys && this.#isPublished(decision, bundles, served, now)) return decision;
-    const target = { identities: decision.target, canaries: decision.canaries, bundles, renewTicketKeys };
+    const ticketKeys = this.#ticketKeys.keysFor(bundles);
+    if (this.#ticketKeys.areInEffect(ticketKeys) && this.#isPublished(decision, bundles, served, now)) return decision;
+    const target = { identities: decision.target, canaries: decision.canaries, bundles, ticketKeys };
     const publication = await this.#publisher.prepare(target, now);
     this.#standing.releaseRefused(decision, served, publication.failures);
     const usable = without(occasion.candidates, publication.failures);
     if (usable) {
       publication.abort();
-      return this.#publish({ ...occasion, candidates: usable }, renewTicketKeys, now);
+      return this.#publish({ ...occasion, candidates: usable }, now);
     }
     await this.#commit(publication, decision, served, occasion, now);
+    const change = this.#ticketKeys.committed(ticketKeys, now);
+    if (change) this.#journal.ticketKeysChanged(change, occasion.trigger);
     return decision;
   }
 

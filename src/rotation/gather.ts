@@ -1,5 +1,6 @@
 import type { Finding } from '../errors.ts';
 import type { BundleCandidate, SourceReader } from './source-reader.ts';
+import type { TicketKeyReading } from './ticket-keys.ts';
 import type { Candidate } from './types.ts';
 
 /**
@@ -10,12 +11,19 @@ import type { Candidate } from './types.ts';
 export function gather(
   readers: readonly SourceReader[],
   owners: Map<string, SourceReader>,
-): { candidates: Map<string, Candidate>; bundles: BundleCandidate[]; failures: Finding[] } {
+): {
+  candidates: Map<string, Candidate>;
+  bundles: BundleCandidate[];
+  ticketKeys: TicketKeyReading | null;
+  failures: Finding[];
+} {
   const candidates = new Map<string, Candidate>();
   const bundles: BundleCandidate[] = [];
   const failures: Finding[] = [];
+  let ticketKeys: TicketKeyReading | null = null;
   for (const reader of readers) {
-    const { state } = reader;
+    const { state, source } = reader;
+    if (source.givesTicketKeys) ticketKeys = { material: state.ticketKeys, failure: state.failure };
     if (state.failure) failures.push(state.failure);
     else bundles.push(...state.bundles.values());
     for (const candidate of state.candidates.values()) {
@@ -25,7 +33,7 @@ export function gather(
       candidates.set(known.id, state.failure ? { ...known, identity: null, findings: [state.failure] } : known);
     }
   }
-  return { candidates, bundles, failures };
+  return { candidates, bundles, ticketKeys, failures };
 }
 
 function withId(candidate: Candidate, id: string): Candidate {

@@ -27,5 +27,6 @@ export {
   type SourceStatus,
   sourceStatus,
 } from './status.ts';
+export type { TicketKeyOptions, TicketKeyStatus } from './ticket-keys.ts';
 export { type CanaryOptions, type Counts, isWorse, type Trial, Trials } from './trials.ts';
 export type { Candidate, Decision, Hold, IdentityState, Rules, Verdict } from './types.ts';

@@ -1,6 +1,6 @@
 import type { CertificateSource, ValidatedIdentity } from '../certificates/index.ts';
 import type { Finding } from '../errors.ts';
-import { ContextStore, type ContextStoreOptions } from '../tls/index.ts';
+import { ContextStore, type ContextStoreOptions, createTicketKeys } from '../tls/index.ts';
 import { whyUnanchored } from './anchoring.ts';
 import { type BundleVerdict, decideBundles } from './bundles.ts';
 import { decide, plainRules } from './decide.ts';
@@ -83,7 +83,7 @@ async function rehearsed(
   const onDisk = new Set([...candidates.values()].map(({ identity }) => identity));
   const identities = decision.target.filter((identity) => onDisk.has(identity));
   const store = new ContextStore(options.store ?? { unknownName: 'default' });
-  const prepared = await store.prepare({ identities, canaries: [], bundles, renewTicketKeys: false }, now);
+  const prepared = await store.prepare({ identities, canaries: [], bundles, ticketKeys: createTicketKeys() }, now);
   prepared.abort();
   const refused = new Map(prepared.failures.map((failure) => [failure.identity, failure]));
   if (refused.size === 0) return { verdicts: decision.verdicts, findings: prepared.generation.findings };

@@ -4,6 +4,7 @@ import type { Conditions, Logger, Metrics } from '../observe/index.ts';
 import type { BundleVerdict } from './bundles.ts';
 import type { PublishedGeneration } from './publisher.ts';
 import { type BundleStatus, bundleStatus, certificateStatus } from './status.ts';
+import type { TicketKeyChange } from './ticket-keys.ts';
 import type { Trial } from './trials.ts';
 import type { Verdict } from './types.ts';
 
@@ -93,6 +94,13 @@ export class Journal {
         'trust bundle changed',
       );
     }
+  }
+
+  /** Other ticket keys are in effect. */
+  ticketKeysChanged(change: TicketKeyChange, trigger: Trigger): void {
+    this.#metrics.ticketKeysRenewed.set(Date.now() / 1000);
+    if (trigger === 'start') return;
+    this.#logger.info({ event: 'ticket-keys', ...change }, 'ticket keys renewed');
   }
 
   /** A new certificate is given to some clients first. */

@@ -40,7 +40,7 @@ export interface GenerationPublisher {
    */
   confirm(ids: readonly string[]): Promise<readonly string[]>;
   /** Cuts the connections on some certificates within a second. @returns how many */
-  cut(fingerprints: ReadonlySet<string>): number;
+  cut(fingerprints: ReadonlySet<string>): Promise<number>;
 }
 
 /** Asks a listener for a name. @returns whether it showed the chain; null when it could not be asked */
@@ -103,7 +103,7 @@ export class LocalPublisher implements GenerationPublisher {
     );
   }
 
-  cut(fingerprints: ReadonlySet<string>): number {
+  async cut(fingerprints: ReadonlySet<string>): Promise<number> {
     return this.#connections.cut(fingerprints);
   }
 }

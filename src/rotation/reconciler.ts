@@ -13,6 +13,7 @@ import type { GenerationPublisher } from './publisher.ts';
 import { type Report, RunRequest, type Wishes } from './request.ts';
 import { SourceReader, type SourceState } from './source-reader.ts';
 import type { ActivationOptions } from './standing.ts';
+import type { TicketKeyStatus } from './ticket-keys.ts';
 import type { Trial } from './trials.ts';
 import type { Decision } from './types.ts';
 
@@ -135,6 +136,13 @@ export class Reconciler {
     return this.#readers.map(({ state }) => state);
   }
 
+  /** The ticket keys in effect, as /status tells them. */
+  get ticketKeys(): TicketKeyStatus {
+    const status = this.#activation.ticketKeys.status;
+    // Without a watch nothing wakes it.
+    return this.#following ? status : { ...status, renewAt: null };
+  }
+
   /** Follows changes from now on. */
   follow(watch: FileWatchService): void {
     this.#following = true;
@@ -213,7 +221,7 @@ export class Reconciler {
       subscription.update(this.#readers[i]?.state.watch ?? []);
     }
     const now = this.#now();
-    const { candidates, bundles, failures } = gather(this.#readers, this.#owners);
+    const { candidates, bundles, ticketKeys, failures } = gather(this.#readers, this.#owners);
     for (const { id, resolve, reject } of request.rollbacks) {
       try {
         resolve(this.#activation.rollback(id, candidates, now));
@@ -224,13 +232,14 @@ export class Reconciler {
     const trust = decideBundles(bundles, this.#publisher.current.bundles, now);
     const usable = trust.flatMap(({ served }) => (served ? [served] : []));
     const { trigger, since, accept, compromised } = request;
-    const occasion = { candidates, bundles: usable, trigger, since, accept, compromised };
+    const occasion = { candidates, bundles: usable, ticketKeys, trigger, since, accept, compromised };
     let decision = await this.#activation.run(occasion, now);
     const tell = () => {
       this.#journal.decided(decision.verdicts, trust, failures, insistent.has(trigger));
       this.#journal.published(this.#publisher.current);
     };
     for (const { state } of request.sources) this.#journal.noticed(state.source, state.warnings);
+    this.#journal.noticed('ticket-keys', this.#activation.ticketKeys.warnings);
     tell();
     // What is served is known before the listeners have been asked for it.
     const corrected = await this.#activation.confirm(occasion, decision, now);
@@ -264,7 +273,8 @@ export class Reconciler {
   #schedule({ wakeAt, verdicts }: Decision, now: number, request: RunRequest, trust: readonly BundleVerdict[]): void {
     this.#again.wakeIn(null);
     if (!this.#following || this.#stopped) return;
-    this.#again.wakeIn(wakeAt === null ? null : wakeAt - now);
+    const turns = [wakeAt, this.#activation.ticketKeys.renewAt].filter((at) => at !== null);
+    this.#again.wakeIn(turns.length === 0 ? null : Math.min(...turns) - now);
     for (const reader of request.sources) {
       const { failure, askAgainAt } = reader.state;
       this.#again.askIn(reader, failure || askAgainAt === null ? null : askAgainAt - now);

@@ -5,6 +5,7 @@ import {
   defaultValidation,
   type IdentityMaterial,
   type SourceMaterial,
+  type TicketKeyMaterial,
   type TrustBundle,
   type Validation,
   type ValidationPolicy,
@@ -27,6 +28,8 @@ export interface SourceState {
   readonly warnings: readonly Finding[];
   /** Trust bundles, by name. */
   readonly bundles: ReadonlyMap<string, BundleCandidate>;
+  /** What it holds; null when that cannot be used, or it gives none. */
+  readonly ticketKeys: TicketKeyMaterial | null;
   /** When the source wants to be asked again, milliseconds since 1970. */
   readonly askAgainAt: number | null;
   /** When it last answered, RFC 3339. */
@@ -81,6 +84,7 @@ export class SourceReader {
       watch: source.watch,
       warnings: [],
       bundles: new Map(),
+      ticketKeys: null,
       askAgainAt: null,
       answeredAt: null,
     };
@@ -167,6 +171,7 @@ export class SourceReader {
         watch: material.watch,
         warnings: material.findings.filter((one) => one.identity === undefined && one.severity === 'warning'),
         bundles: bundles ?? this.#state.bundles,
+        ticketKeys: material.ticketKeys ?? null,
         askAgainAt: material.askAgainAt ?? null,
         answeredAt: new Date().toISOString(),
       };

@@ -9,6 +9,7 @@ import { Holds } from './holds.ts';
 import type { Trigger } from './journal.ts';
 import type { PublishedGeneration } from './publisher.ts';
 import { ShortChains } from './short-chains.ts';
+import type { TicketKeyOptions } from './ticket-keys.ts';
 import { type CanaryOptions, type Trial, Trials } from './trials.ts';
 import type { Candidate, Decision, Rules } from './types.ts';
 
@@ -21,6 +22,8 @@ export interface ActivationOptions {
   readonly jitter: Range;
   /** Milliseconds before the expiry of a served certificate at which it is warned of. */
   readonly expiryWarnings: readonly number[];
+  /** How ticket keys are renewed; by nothing but a file, a changed bundle and a compromise when left out. */
+  readonly ticketKeys?: TicketKeyOptions;
 }
 
 /** Warnings that compare with what was served before, and cannot be had again afterwards. */

@@ -25,7 +25,7 @@ export function formatAddress({ host, port }: ListenAddress): string {
 }
 
 interface Listenable {
-  listen(options: { host: string; port: number }): unknown;
+  listen(options: { host: string; port: number } | object): unknown;
   once(event: string, listener: (error: Error) => void): unknown;
   off(event: string, listener: (error: Error) => void): unknown;
   address(): unknown;
@@ -33,28 +33,38 @@ interface Listenable {
 
 /**
  * Listens on an address. Where the system has no IPv6, `::` becomes `0.0.0.0`.
+ * @param socket bound to that address, when there is one already
  * @returns the address with the port that was given
  * @throws SwivelError LISTEN_FAILED
  */
-export async function listen(server: Listenable, address: ListenAddress): Promise<ListenAddress> {
+export async function listen(server: Listenable, address: ListenAddress, socket?: object): Promise<ListenAddress> {
   try {
-    await listenOnce(server, address);
+    await listenOnce(server, socket ?? { host: address.host, port: address.port });
   } catch (error) {
-    const code = systemCode(error);
-    if (address.host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL')) {
-      return listen(server, { ...address, host: '0.0.0.0' });
-    }
-    const reason = { EADDRINUSE: 'the port is in use', EACCES: 'the port needs a right that this user lacks' }[
-      code ?? ''
-    ];
-    const message = `cannot listen on ${formatAddress(address)}: ${reason ?? code ?? 'unknown error'}`;
-    throw new SwivelError('LISTEN_FAILED', message, { cause: error });
+    if (isWithoutIpv6(address, error)) return listen(server, { ...address, host: '0.0.0.0' });
+    throw listenError(address, error);
   }
   const bound = server.address() as { port: number };
   return { host: address.host, port: bound.port };
 }
 
-function listenOnce(server: Listenable, address: ListenAddress): Promise<void> {
+/** Whether an address failed because the system has no IPv6, and IPv4 would do. */
+export function isWithoutIpv6({ host }: ListenAddress, error: unknown): boolean {
+  const code = systemCode(error);
+  return host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL');
+}
+
+/** Why an address cannot be listened on. */
+export function listenError(address: ListenAddress, error: unknown): SwivelError {
+  const code = systemCode(error);
+  const reason = { EADDRINUSE: 'the port is in use', EACCES: 'the port needs a right that this user lacks' }[
+    code ?? ''
+  ];
+  const message = `cannot listen on ${formatAddress(address)}: ${reason ?? code ?? 'unknown error'}`;
+  return new SwivelError('LISTEN_FAILED', message, { cause: error });
+}
+
+function listenOnce(server: Listenable, where: object): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: Error) => {
       server.off('listening', succeeded);
@@ -66,6 +76,6 @@ function listenOnce(server: Listenable, address: ListenAddress): Promise<void> {
     };
     server.once('error', failed);
     server.once('listening', succeeded);
-    server.listen({ host: address.host, port: address.port });
+    server.listen(where);
   });
 }

@@ -29,13 +29,13 @@ export function showsOutside(
       ALPNProtocols: ['http/1.1'],
       timeout: patience,
     });
-    const done = (answer: boolean | null) => {
-      client.destroy();
-      resolve(answer);
-    };
-    client.once('secureConnect', () => done(showsChain(client, identity.chainPem, identity.fingerprint)));
-    client.once('timeout', () => done(null));
-    client.on('error', () => done(null));
+    client.once('secureConnect', () => {
+      resolve(showsChain(client, identity.chainPem, identity.fingerprint));
+      // Ended, not destroyed: for the listener this was no failed handshake.
+      client.resume().end();
+    });
+    client.once('timeout', () => client.destroy());
+    client.on('error', () => client.destroy());
     client.once('close', () => resolve(null));
   });
 }

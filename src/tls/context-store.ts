@@ -46,7 +46,7 @@ export class ContextStore {
     return this.#current;
   }
 
-  /** What session tickets are sealed with, the same for all listeners. */
+  /** What session tickets are sealed with, the same for all listeners: those of the current generation, random ones before the first. */
   get ticketKeys(): Buffer {
     return this.#ticketKeys;
   }
@@ -70,10 +70,11 @@ export class ContextStore {
       const wanted = new Map(target.bundles.map((bundle) => [bundle.id, bundle]));
       const trustChanged = !sameBundles(base.bundles, wanted);
       const bundles = trustChanged ? wanted : base.bundles;
-      const building = new Building(base, bundles, trustChanged, now);
+      const number = target.number ?? base.number + 1;
+      const building = new Building(base, bundles, { number, rebuild: trustChanged, now });
       const served = await building.all(target.identities, base.served);
       const canaries = await building.all(target.canaries, base.canaries);
-      const assemble = () => this.#assemble({ number: base.number + 1, served, canaries, bundles }, now);
+      const assemble = () => this.#assemble({ number, served, canaries, bundles }, now);
       let generation = assemble();
       const refused = await this.#rehearse(building.fresh, generation);
       if (refused.size > 0) {
@@ -81,11 +82,10 @@ export class ContextStore {
         generation = assemble();
       }
       const failures = [...building.failures, ...refused.values()];
-      const renewKeys = target.renewTicketKeys || (trustChanged && base.number > 0);
       return {
         generation,
         failures,
-        commit: () => this.#commit(base, generation, renewKeys),
+        commit: () => this.#commit(base, generation, target.ticketKeys),
         abort: () => this.#end(),
       };
     } catch (error) {
@@ -165,10 +165,10 @@ export class ContextStore {
     };
   }
 
-  #commit(base: Generation, generation: Generation, renewKeys: boolean): ReadonlySet<string> {
+  #commit(base: Generation, generation: Generation, ticketKeys: Buffer): ReadonlySet<string> {
     if (!this.#preparing || base !== this.#current) throw new SwivelError('INTERNAL', 'the generation is out of date');
     this.#end();
-    if (renewKeys) this.#ticketKeys = createTicketKeys();
+    this.#ticketKeys = ticketKeys;
     this.#current = generation;
     for (const listener of this.#listeners) listener(generation);
     return base.fingerprints.difference(generation.fingerprints);
@@ -179,6 +179,15 @@ export class ContextStore {
   }
 }
 
+interface BuildingOptions {
+  /** Of the generation. */
+  readonly number: number;
+  /** The bundles changed, which every context holds. */
+  readonly rebuild: boolean;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
 /** The contexts of one generation in the making. */
 class Building {
   readonly failures: Finding[] = [];
@@ -186,16 +195,13 @@ class Building {
   readonly fresh: ServedIdentity[] = [];
   readonly #base: Generation;
   readonly #bundles: ReadonlyMap<string, TrustBundle>;
-  readonly #rebuild: boolean;
-  readonly #now: number;
+  readonly #options: BuildingOptions;
   #sliceEnd = performance.now() + slice;
 
-  /** @param rebuild the bundles changed, which every context holds */
-  constructor(base: Generation, bundles: ReadonlyMap<string, TrustBundle>, rebuild: boolean, now: number) {
+  constructor(base: Generation, bundles: ReadonlyMap<string, TrustBundle>, options: BuildingOptions) {
     this.#base = base;
     this.#bundles = bundles;
-    this.#rebuild = rebuild;
-    this.#now = now;
+    this.#options = options;
   }
 
   async all(identities: readonly ValidatedIdentity[], before: ReadonlyMap<string, ServedIdentity>) {
@@ -234,9 +240,9 @@ class Building {
   #one(identity: ValidatedIdentity, before: ServedIdentity | undefined): ServedIdentity {
     // What was on trial is promoted with the context it had.
     const known = reuse(before, identity) ?? reuse(this.#base.canaries.get(identity.id), identity);
-    if (known && !this.#rebuild) return known;
-    const number = this.#base.number + 1;
-    const built = build(identity, this.#bundles.values(), number, this.#now);
+    const { number, rebuild, now } = this.#options;
+    if (known && !rebuild) return known;
+    const built = build(identity, this.#bundles.values(), number, now);
     if (known) return { ...known, context: built.context };
     this.fresh.push(built);
     return built;

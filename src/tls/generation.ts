@@ -35,8 +35,10 @@ export interface Target {
   readonly identities: readonly ValidatedIdentity[];
   readonly canaries: readonly ValidatedIdentity[];
   readonly bundles: readonly TrustBundle[];
-  /** Sessions made before cannot be resumed; so it is anyway when the bundles change. */
-  readonly renewTicketKeys: boolean;
+  /** What session tickets are sealed with once it is committed, 48 bytes. Sessions made under other keys cannot be resumed then. */
+  readonly ticketKeys: Buffer;
+  /** Its number; one more than that of the current one when left out. */
+  readonly number?: number;
 }
 
 /** A generation that was built and is not visible yet. Exactly one of `commit` and `abort` is called. */

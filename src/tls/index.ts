@@ -3,10 +3,11 @@
  *
  *   ContextStore.prepare ─▶ PreparedGeneration ─ commit ─▶ Generation ─ resolve ─▶ a context for a handshake
  */
-export { formatAddress, type ListenAddress, listen, parseAddress } from './addresses.ts';
+export { formatAddress, isWithoutIpv6, type ListenAddress, listen, listenError, parseAddress } from './addresses.ts';
 export { showsOutside } from './confirmation.ts';
 export { ContextStore, type ContextStoreOptions } from './context-store.ts';
 export type { Generation, PreparedGeneration, ServedIdentity, Target } from './generation.ts';
 export { type ListenerEvents, TlsListener, type TlsOptionsOfListener } from './listener.ts';
 export { buildNameIndex, lookUp, type NameIndex } from './names.ts';
 export { type RehearsalOptions, rehearse, showsChain } from './rehearsal.ts';
+export { createTicketKeys } from './ticket-keys.ts';

@@ -84,9 +84,9 @@ export class TlsListener {
     this.#unsubscribe = store.onCommit((generation) => this.#server.setSecureContext(this.#contextOptions(generation)));
   }
 
-  /** Starts to accept. @throws SwivelError LISTEN_FAILED */
-  async open(): Promise<void> {
-    this.#address = await listen(this.#server, this.#address);
+  /** Starts to accept. @param socket bound to the address, when there is one already @throws SwivelError LISTEN_FAILED */
+  async open(socket?: object): Promise<void> {
+    this.#address = await listen(this.#server, this.#address, socket);
     this.#server.on('error', () => {});
   }
 

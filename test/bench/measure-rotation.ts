@@ -22,6 +22,8 @@ export interface Measurement {
   latency: Percentiles;
   timings: number[];
   missed: number;
+  /** Swivel with several workers: milliseconds between the first and the last of them to serve the new certificate. */
+  spread?: Percentiles;
   /** Handshakes of the prober that failed. */
   failedHandshakes: string[];
   failuresByReason: Record<string, number>;
@@ -36,6 +38,8 @@ export interface Plan {
   /** Rotations a second. */
   rate: number;
   load: Omit<LoadOptions, 'target'>;
+  /** Of Swivel. */
+  workers?: number | undefined;
 }
 
 /** Starts a peer, puts it under load, rotates its certificate again and again, and says what the clients saw. */
@@ -72,7 +76,8 @@ export async function measureRotation(peer: Peer, version: string, plan: Plan): 
       );
     }
     await sleep(MARGIN_MS);
-    return evaluate(peer, version, timings, await load.stop());
+    const measurement = evaluate(peer, version, timings, await load.stop());
+    return server.spreads ? { ...measurement, spread: percentilesOf(await server.spreads()) } : measurement;
   } finally {
     await load.abandon();
     await server.stop();
@@ -89,6 +94,7 @@ async function prepare(peer: Peer, plan: Plan): Promise<Setting> {
     upstreamPort: plan.upstreamPort,
     servername: SERVERNAME,
     certificateFile: join(certificates, 'site.pem'),
+    workers: plan.workers,
   };
 }
 
@@ -96,10 +102,11 @@ function writeCertificate(setting: Setting, leaf: Leaf): Promise<void> {
   return writeAtomically(setting.certificateFile, leaf.keyPem + leaf.chainPem);
 }
 
-async function waitUntilServing(
+/** Resolves when the target presents `leaf`; rejects with the end of the log when that takes too long. */
+export async function waitUntilServing(
   target: Parameters<typeof presentedFingerprint>[0],
   leaf: Leaf,
-  setting: Setting,
+  setting: Pick<Setting, 'directory'>,
 ): Promise<void> {
   const began = performance.now();
   let reason = '';

@@ -1,9 +1,10 @@
 /**
  * How fast a renewed certificate is served, and what that costs the clients, side by side:
  *
- *     node test/bench/rotation.ts [--peers nginx,haproxy,caddy,swivel] [--rotations 15] [--rate 1] [--load full|basic] [--json]
+ *     node test/bench/rotation.ts [--peers nginx,haproxy,caddy,swivel] [--rotations 15] [--rate 1] [--load full|basic] [--workers 1] [--json]
  *
- * `full` is the load of the end-to-end test; `basic` has only keep-alive clients and fresh connections.
+ * `full` is the load of the end-to-end test; `basic` has only keep-alive clients and fresh connections. `--workers` is
+ * for Swivel alone; with several, the table has the spread between the first and the last to serve the new certificate.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,15 +35,17 @@ async function main(): Promise<number> {
       rotations: { type: 'string', default: '15' },
       rate: { type: 'string', default: '1' },
       load: { type: 'string', default: 'full' },
+      workers: { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
     },
   });
   const load = loads[values.load];
   const rotations = Number(values.rotations);
   const rate = Number(values.rate);
+  const workers = Number(values.workers);
   const names = values.peers.split(',');
   const unknown = names.find((name) => !allPeers.some((peer) => peer.name === name));
-  if (!load || unknown !== undefined || !(rotations > 0) || !(rate > 0)) {
+  if (!load || unknown !== undefined || !(rotations > 0) || !(rate > 0) || !(workers > 0)) {
     console.error(`cannot measure that: peers are ${allPeers.map(({ name }) => name)}, loads ${Object.keys(loads)}`);
     return 2;
   }
@@ -53,7 +56,8 @@ async function main(): Promise<number> {
   const measurements: Measurement[] = [];
   const skipped: Record<string, string> = {};
   try {
-    const plan = { authority: await createAuthority(), upstreamPort: upstream.port, directory, rotations, rate, load };
+    const authority = await createAuthority();
+    const plan = { authority, upstreamPort: upstream.port, directory, rotations, rate, load, workers };
     for (const peer of allPeers.filter(({ name }) => names.includes(name))) {
       const found = await peer.find();
       if ('skipped' in found) {
@@ -70,7 +74,8 @@ async function main(): Promise<number> {
   } finally {
     await upstream.close();
   }
-  if (values.json) console.log(JSON.stringify({ rotations, rate, load: values.load, measurements, skipped }, null, 2));
+  if (values.json)
+    console.log(JSON.stringify({ rotations, rate, workers, load: values.load, measurements, skipped }, null, 2));
   else print(measurements, skipped);
   return Object.values(skipped).some((reason) => reason.startsWith('failed')) ? 1 : 0;
 }
@@ -79,7 +84,7 @@ function print(measurements: readonly Measurement[], skipped: Record<string, str
   console.log('Milliseconds from the rename to the completion of the first handshake with the new certificate.');
   console.table(
     Object.fromEntries(
-      measurements.map(({ peer, latency, missed, load }) => [
+      measurements.map(({ peer, latency, missed, load, spread }) => [
         peer,
         {
           median: round(latency.median),
@@ -91,6 +96,11 @@ function print(measurements: readonly Measurement[], skipped: Record<string, str
           'webSockets cut': load.websocketCuts.length,
           download: load.download.expected === 0 ? '-' : load.download.ok ? 'whole' : 'cut',
           'request p99': round(load.latency.p99),
+          ...(spread && {
+            'spread, median': round(spread.median),
+            'spread, p99': round(spread.p99),
+            'spreads seen': spread.count,
+          }),
         },
       ]),
     ),

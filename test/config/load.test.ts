@@ -65,7 +65,13 @@ test('the defaults', async () => {
     expiry: { warn: [14 * day, 7 * day, day] },
     upstreams: { default: { targets: ['http://127.0.0.1:8080'] } },
     routes: [{ upstream: 'default' }],
-    tls: { minVersion: 'TLSv1.2', unknownName: 'default', handshakeTimeout: 10_000, sessionTimeout: 5 * minute },
+    tls: {
+      minVersion: 'TLSv1.2',
+      unknownName: 'default',
+      handshakeTimeout: 10_000,
+      sessionTimeout: 5 * minute,
+      ticketKeyLifetime: day / 2,
+    },
     drain: { timeout: 30_000, spread: 5000, upgraded: 60 * minute, untrusted: 'drain', readinessDelay: 0 },
     watch: { mode: 'auto', resync: 30_000, pollInterval: 2000 },
     admin: { address: { host: '127.0.0.1', port: 9901 }, readiness: ['expired'] },
@@ -82,6 +88,7 @@ test('the defaults', async () => {
       clientCertificateHeaders: {},
     },
     log: { level: 'info', format: 'auto', access: false },
+    process: { inspect: false, coreDumps: false },
     workers: 'auto',
   });
 });
@@ -112,6 +119,8 @@ test('a wrong value in the file is told with its line', async (t) => {
   const wrong: [string, number, RegExp][] = [
     ['drain:\n  timeout: 30\n', 2, /^drain\.timeout: must be a duration/],
     ['drain:\n  spread: 1s\n  timeout: soon\n', 3, /^drain\.timeout: must be a duration/],
+    ['tls: { ticketKeyLifetime: 0s }', 1, /^tls\.ticketKeyLifetime: must be at least 1s/],
+    ['tls: { ticketKeyFile: "" }', 1, /^tls\.ticketKeyFile: /],
     ['watch: { resync: 597h }', 1, /^watch\.resync: must be between 10ms and 596h/],
     ['watch: { pollInterval: 0s }', 1, /^watch\.pollInterval: must be between 10ms and 596h/],
     ['drain: { timeout: 597h }', 1, /^drain\.timeout: must not be longer than 596h/],
@@ -201,13 +210,6 @@ test('routes and upstreams belong together', async (t) => {
   await refused(t, mistyped, { code, says, remedy: /^did you mean "legacy"\?$/, line: 7 }, certs);
   const unlike = `${two}routes:\n  - { path: /a, upstream: fresh }\n  - { upstream: something }\n`;
   await refused(t, unlike, { code, says, remedy: /^there are: legacy, fresh$/, line: 7 }, certs);
-});
-
-test('what is known and cannot be honoured says so', async (t) => {
-  const code = 'CONFIG_UNSUPPORTED';
-  await refused(t, 'log: {}\nworkers: 2\n', { code, line: 2, remedy: /1 or auto/ });
-  await refused(t, 'workers: 1\n', { code, from: '--workers' }, { ...base, workers: '2' });
-  for (const workers of ['1', 'auto']) await loadConfig(undefined, { ...base, workers });
 });
 
 test('flags win over the file, the file over the defaults of the image', async (t) => {

@@ -45,6 +45,17 @@ test('a key or a passphrase that is handed to the logger by mistake does not com
   }
 });
 
+test('fields of the process are in every line, and keep no secret either', () => {
+  const lines: string[] = [];
+  const to = { write: (line: string) => void lines.push(line) };
+  const logger = createLogger({ level: 'info', format: 'json' }, to, { worker: 3, passphrase: 'hunter2' });
+  logger.info('one');
+  logger.child({ event: 'x' }).info('two');
+  const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  for (const line of parsed) assert.deepEqual([line['worker'], line['passphrase']], [3, '[secret]']);
+  assert.equal(parsed.length, 2);
+});
+
 test('JSON where there is no terminal, a readable form on demand', () => {
   const index = JSON.stringify(new URL('../../src/observe/index.ts', import.meta.url).href);
   const print = (format: string) => {

@@ -25,6 +25,12 @@ const families: Record<string, readonly string[]> = {
   upstream_requests_total: ['upstream', 'result'],
   upstream_request_duration_seconds: ['upstream'],
   upstream_target_healthy: ['upstream', 'target'],
+  workers: ['state'],
+  worker_generation: ['worker'],
+  worker_deaths_total: [],
+  worker_resident_memory_bytes: ['worker'],
+  worker_cpu_seconds_total: ['worker'],
+  ticket_keys_renewed_timestamp_seconds: [],
 };
 
 function typeOf(name: string): string {

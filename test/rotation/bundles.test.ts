@@ -51,7 +51,7 @@ test('ticket keys are renewed with a bundle, and with nothing else', bounded, as
   const before = keys();
   source.identities = [materialOf('a', v2, 's')];
   await reconciler.runOnce('event');
-  assert.equal(keys(), before);
+  assert.deepEqual(keys(), before);
   const { context, since } = store.current.served.get('a') ?? {};
   bundles.bundles = trust(ca1.certificatePem, ca2.certificatePem);
   await reconciler.runOnce('event');
@@ -68,7 +68,7 @@ test('the same authorities, written anew in another way, are no change', bounded
   for (const trigger of ['event', 'resync', 'api'] as const) {
     assert.equal((await reconciler.runOnce(trigger)).generation, 1);
   }
-  assert.equal(keys(), before);
+  assert.deepEqual(keys(), before);
 });
 
 test('of a broken bundle the last good one is used, and the reason is in status and log', bounded, async (t) => {

@@ -86,7 +86,10 @@ export async function startFrontDoor(t: Pick<TestContext, 'after'>, setup: Front
   const store = new ContextStore({ unknownName: 'default' });
   const identities = [...leaves].map(toIdentity);
   (
-    await store.prepare({ identities, canaries: [], bundles: setup.bundles ?? [], renewTicketKeys: false }, Date.now())
+    await store.prepare(
+      { identities, canaries: [], bundles: setup.bundles ?? [], ticketKeys: store.ticketKeys },
+      Date.now(),
+    )
   ).commit();
 
   const drain = { timeout: 5000, spread: 0, upgraded: 5000, ...setup.drain };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { SwivelError } from '../../src/errors.ts';
 import { ContextStore } from '../../src/tls/index.ts';
@@ -154,28 +155,32 @@ test('a promoted canary keeps the context it had, and what it replaces is retire
   assert.deepEqual(await commit([renewed]), new Set([a.fingerprint]));
 });
 
-test('ticket keys stay, unless they are to be renewed or the trust bundles change', async () => {
+test('ticket keys are those of the committed generation, and random ones before the first', async () => {
   const bundle = bundleOf((await authority()).certificatePem);
   const store = new ContextStore({ unknownName: 'default' });
-  const atFirst = store.ticketKeys;
-  const keysAfter = async (...parts: Parameters<typeof targetOf>) => {
-    (await store.prepare(targetOf(...parts), Date.now())).commit();
-    return store.ticketKeys;
-  };
-  // With the first generation there is no session yet that could be resumed.
-  assert.equal(await keysAfter([a], { bundles: [bundle] }), atFirst);
-  assert.equal(await keysAfter([renewed], { bundles: [bundle] }), atFirst);
-  assert.equal(await keysAfter([renewed], { bundles: [{ ...bundle }] }), atFirst);
-  const asked = await keysAfter([renewed], { bundles: [bundle], renewTicketKeys: true });
-  assert.notDeepEqual(asked, atFirst);
+  assert.equal(store.ticketKeys.length, 48);
+  assert.notDeepEqual(store.ticketKeys, new ContextStore({ unknownName: 'default' }).ticketKeys);
+  const [first, second] = [randomBytes(48), randomBytes(48)];
+  const seen: Buffer[] = [];
+  store.onCommit(() => seen.push(store.ticketKeys));
+  (await store.prepare(targetOf([a], { bundles: [bundle], ticketKeys: first }), Date.now())).commit();
   const { context, since } = store.current.served.get('a') ?? {};
-  const without = await keysAfter([renewed]);
-  assert.notDeepEqual(without, asked);
+  const prepared = await store.prepare(targetOf([a], { ticketKeys: second }), Date.now());
+  assert.deepEqual(store.ticketKeys, first);
+  prepared.abort();
+  assert.deepEqual(store.ticketKeys, first);
+  (await store.prepare(targetOf([a], { ticketKeys: second }), Date.now())).commit();
+  // Listeners are told in the commit, and take the new ones then.
+  assert.deepEqual(seen, [first, second]);
   // Every context holds the authorities.
   assert.notEqual(store.current.served.get('a')?.context, context);
   assert.equal(store.current.served.get('a')?.since, since);
-  assert.equal(await keysAfter([renewed, b]), without);
-  const prepared = await store.prepare(targetOf([a], { renewTicketKeys: true }), Date.now());
-  prepared.abort();
-  assert.equal(store.ticketKeys, without);
+});
+
+test('a generation has the number that it is given, else the next one', async () => {
+  const store = new ContextStore({ unknownName: 'default' });
+  (await store.prepare(targetOf([a], { number: 7 }), Date.now())).commit();
+  assert.deepEqual([store.current.number, store.current.served.get('a')?.since], [7, 7]);
+  await serve(store, a, b);
+  assert.deepEqual([store.current.number, store.current.served.get('b')?.since], [8, 8]);
 });

@@ -6,7 +6,7 @@ import { type FileContent, ThreadedReader, type WatchTarget } from '../../files/
 export interface NamedContents {
   /** By path; those that cannot be used are missing. */
   readonly contents: ReadonlyMap<string, FileContent>;
-  /** What is wrong with the others, as findings of the identity. */
+  /** What is wrong with the others, as findings of the identity, if there is one. */
   readonly findings: readonly Finding[];
   readonly watch: readonly WatchTarget[];
 }
@@ -28,10 +28,10 @@ export class NamedFiles {
   /**
    * Reads them all.
    * @param thorough do not rely on time stamps
-   * @param identity whom the findings are about
+   * @param identity whom the findings are about; the source as a whole when left out
    * @throws FileFault when a directory cannot be read
    */
-  async read(thorough: boolean, identity: string): Promise<NamedContents> {
+  async read(thorough: boolean, identity?: string): Promise<NamedContents> {
     const findings: Finding[] = [];
     const watch = this.watch;
     const contents = new Map<string, FileContent>();
@@ -44,7 +44,7 @@ export class NamedFiles {
       const content = [...snapshot.files.values()].find((file) => file.path === path);
       const fault = [...snapshot.faults.values()].find((one) => one.path === path);
       const found = (code: ErrorCode, message: string) =>
-        findings.push(finding(code, 'error', { message, file: path, identity }));
+        findings.push(finding(code, 'error', { message, file: path, ...(identity === undefined ? {} : { identity }) }));
       if (content) contents.set(path, content);
       else if (fault) found(fault.code, fault.message);
       else if (snapshot.exists) found('FILE_NOT_REGULAR', `${path} is a directory`);

@@ -32,6 +32,8 @@ export interface TrustBundle {
   readonly [trusted]: true;
   readonly id: string;
   readonly source: string;
+  /** What it was made of. */
+  readonly material: TrustMaterial;
   /** Paths, in the order of the material. */
   readonly files: readonly string[];
   /** SHA-256 over the set of CA certificates and CRLs, lower-case hex: neither order, nor repetition, nor files change it. */
@@ -136,6 +138,7 @@ function makeBundle(
   return Object.freeze({
     id: material.id,
     source: material.source,
+    material,
     files: material.files.map(({ path }) => path),
     fingerprint: fingerprintOf([
       ...sorted.map(({ der }) => der),

@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import { AdminServer, type StatusSources } from '../../../src/admin/index.ts';
 import { PemDirectorySource } from '../../../src/certificates/index.ts';
 import { ConnectionRegistry } from '../../../src/connections/index.ts';
+import { SwivelError } from '../../../src/errors.ts';
 import { Conditions, createLogger, createMetrics, type Metrics } from '../../../src/observe/index.ts';
 import { Journal, LocalPublisher, plainActivation, Reconciler } from '../../../src/rotation/index.ts';
 import { ContextStore } from '../../../src/tls/index.ts';
@@ -45,7 +46,13 @@ export async function startAdmin(
     conditions,
     publisher,
     journal,
-    connections,
+    serving: {
+      summary: async () => connections.summary(),
+      workers: () => [],
+      restart: async () => {
+        throw new SwivelError('NO_WORKERS');
+      },
+    },
     reconciler,
   };
   const options = { address: { host, port: 0 }, ...(tokenFile === undefined ? {} : { tokenFile }) };

@@ -27,6 +27,11 @@ export class ServerProcess {
     this.#process.on('error', () => {});
   }
 
+  /** Process id; undefined when the command could not be started. */
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
   /** SIGTERM, then whatever is left of the group is killed. */
   async stop(): Promise<void> {
     if (this.#process.exitCode === null && this.#process.signalCode === null) {

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { workerSpreads } from '../support/spreads.ts';
 import { ServerProcess } from './process.ts';
 import type { Peer, RunningPeer, Setting } from './types.ts';
 
@@ -19,11 +20,14 @@ export const swivel: Peer = {
     return { version: `${version} on Node ${process.versions.node}` };
   },
 
-  async start({ directory, port, upstreamPort, certificateFile }: Setting): Promise<RunningPeer> {
+  async start({ directory, port, upstreamPort, certificateFile, workers }: Setting): Promise<RunningPeer> {
     const upstream = `http://127.0.0.1:${upstreamPort}`;
     const flags = ['--certs', dirname(certificateFile), '--upstream', upstream, '--listen', `127.0.0.1:${port}`];
-    const quiet = ['--admin', 'off', '--log-level', 'warn'];
-    const server = new ServerProcess(process.execPath, [main, 'serve', ...flags, ...quiet], directory);
-    return { stop: () => server.stop() };
+    const several = workers !== undefined && workers > 1;
+    const log = ['--log-format', 'json', '--log-level', several ? 'debug' : 'warn'];
+    const more = ['--admin', 'off', '--workers', String(workers ?? 1), ...log];
+    const server = new ServerProcess(process.execPath, [main, 'serve', ...flags, ...more], directory);
+    const spreads = () => workerSpreads(join(directory, 'output.log'), workers ?? 1);
+    return { stop: () => server.stop(), ...(several && { spreads }) };
   },
 };

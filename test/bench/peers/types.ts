@@ -9,11 +9,15 @@ export interface Setting {
   servername: string;
   /** The one PEM file (key, then chain) that every peer is told to serve, so that a rotation is one rename. */
   certificateFile: string;
+  /** Swivel only: processes that serve, each of which logs when it serves a new generation. */
+  workers?: number | undefined;
 }
 
 export interface RunningPeer {
   /** What has to be done after the file was replaced; absent for a proxy that sees it by itself. */
   announce?: (leaf: Leaf) => Promise<void>;
+  /** Milliseconds between the first and the last worker to serve it, for each rotation; absent with one process. */
+  spreads?: () => Promise<number[]>;
   stop(): Promise<void>;
 }
 

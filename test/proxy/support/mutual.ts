@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { connect, type SecureVersion } from 'node:tls';
@@ -127,6 +128,10 @@ export async function exchangeBundles(
 ): Promise<void> {
   const identities = [...door.store.current.served.values()].map(({ identity }) => identity);
   const publisher = new LocalPublisher(door.store, door.connections, untrusted);
-  const target = { identities, canaries: [], bundles, renewTicketKeys: false };
+  const before = door.store.current.bundles;
+  const same =
+    bundles.length === before.size && bundles.every((one) => before.get(one.id)?.fingerprint === one.fingerprint);
+  const ticketKeys = same ? door.store.ticketKeys : randomBytes(48);
+  const target = { identities, canaries: [], bundles, ticketKeys };
   await (await publisher.prepare(target, Date.now())).commit();
 }

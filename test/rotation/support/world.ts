@@ -67,7 +67,7 @@ class PretendedPublisher implements GenerationPublisher {
     return ids.filter((id) => this.distorted.has(this.current.served.get(id)?.identity.fingerprint ?? ''));
   }
 
-  cut(): number {
+  async cut(): Promise<number> {
     return 0;
   }
 }
@@ -96,7 +96,7 @@ export class World {
     const setOf = (id: string | undefined) => new Set(id === undefined ? [] : [id]);
     const { accept, compromised } = wishes;
     const since = performance.now();
-    const known = { candidates: new Map(this.disk), bundles: [], trigger, since };
+    const known = { candidates: new Map(this.disk), bundles: [], ticketKeys: null, trigger, since };
     const occasion = { ...known, accept: setOf(accept), compromised: setOf(compromised) };
     const decision = await this.#activation.run(occasion, this.clock);
     return (await this.#activation.confirm(occasion, decision, this.clock)) ?? decision;

@@ -10,6 +10,8 @@ export interface Upstream {
   readonly port: number;
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
+  /** Process id, when it has a process of its own. */
+  readonly pid?: number | undefined;
   close(): Promise<void>;
 }
 
@@ -43,7 +45,7 @@ export async function startUpstream(): Promise<Upstream> {
 export async function forkUpstream(): Promise<Upstream> {
   const script = new ScriptProcess(new URL('./upstream-process.ts', import.meta.url));
   const { port } = await script.next<{ port: number }>(10_000);
-  return { port, url: `http://127.0.0.1:${port}`, close: () => script.stop() };
+  return { port, url: `http://127.0.0.1:${port}`, pid: script.pid, close: () => script.stop() };
 }
 
 function answer(request: IncomingMessage, response: ServerResponse): void {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type IdentityMaterial, Secret, type ValidatedIdentity, validate } from '../../../src/certificates/index.ts';
 import { ContextStore, type ContextStoreOptions, type Target } from '../../../src/tls/index.ts';
 import { type Authority, createAuthority, type Leaf } from '../../support/pki.ts';
@@ -56,7 +57,9 @@ export async function storeOf(
   return store;
 }
 
-/** What a generation is made of that holds nothing but identities. */
+const ticketKeys = randomBytes(48);
+
+/** What a generation is made of that holds nothing but identities, with the same ticket keys each time. */
 export function targetOf(identities: readonly ValidatedIdentity[], more: Partial<Target> = {}): Target {
-  return { identities, canaries: [], bundles: [], renewTicketKeys: false, ...more };
+  return { identities, canaries: [], bundles: [], ticketKeys, ...more };
 }

@@ -1,0 +1,220 @@
+import {
+  bind,
+  ClusterPublisher,
+  Fleet,
+  type Identity,
+  type ManagedWorker,
+  type Observe,
+  type Replacement,
+  type Serving,
+  spawnWorker,
+  type WorkerProcess,
+  type WorkerStatus,
+  withoutInspection,
+} from '../cluster/index.ts';
+import type { Config } from '../config/index.ts';
+import type { ConnectionSummary, StopResult } from '../connections/index.ts';
+import { coded } from '../errors.ts';
+import {
+  type Conditions,
+  CopyReader,
+  type Logger,
+  type Metrics,
+  openSheetFiles,
+  type SheetFiles,
+} from '../observe/index.ts';
+import type { ContextStore, ListenAddress } from '../tls/index.ts';
+import { planeConfig } from './options.ts';
+import type { WorkerConfiguration } from './worker.ts';
+
+export interface WorkersOptions {
+  readonly size: number;
+  /** Whom workers run as; null: as this process. */
+  readonly identity: Identity | null;
+  readonly demo: URL | null;
+  readonly metrics: Metrics;
+  readonly conditions: Conditions;
+  readonly logger: Logger;
+  readonly observe: Observe;
+}
+
+/** Milliseconds beyond the drain timeout after which a worker that does not end is killed. */
+const stopReserve = 5000;
+
+/** Serves in worker processes; this one only tells them what to serve. */
+export class Workers implements Serving {
+  readonly publisher: ClusterPublisher;
+  readonly #config: Config;
+  readonly #store: ContextStore;
+  readonly #options: WorkersOptions;
+  readonly #fleet: Fleet;
+  readonly #counts = new Map<number, { readonly files: SheetFiles | null; readonly copy: CopyReader }>();
+  readonly #uninspected: ReturnType<typeof withoutInspection>;
+  #sockets: readonly { readonly address: ListenAddress; close(): void }[] = [];
+
+  /** Starts the processes; they serve once `open` is called. @param store of the primary, which serves nobody */
+  constructor(config: Config, store: ContextStore, options: WorkersOptions) {
+    this.#config = config;
+    this.#store = store;
+    this.#options = options;
+    const { inspect } = config.process;
+    const { env, execArgv } = process;
+    this.#uninspected = inspect ? { env, execArgv, refused: null } : withoutInspection(env, execArgv);
+    const { refused } = this.#uninspected;
+    if (refused) options.logger.warn({ event: 'warning', ...coded(refused) }, refused.message);
+    this.#fleet = new Fleet(
+      {
+        size: options.size,
+        beginning: { user: options.identity, inspect },
+        configuration: (id) => this.#configurationOf(id),
+        stopTimeout: config.drain.timeout + stopReserve,
+        spawn: (id) => this.#spawn(id),
+        gone: (id, died) => this.#gone(id, died),
+        vitals: (id, { counts }) => {
+          if (counts !== null) this.#counts.get(id)?.copy.accept(counts);
+        },
+        observed: (observations) => {
+          for (const { id, fingerprint, handshakes, refused: no } of observations) {
+            for (let i = 0; i < handshakes; i += 1) options.observe(id, fingerprint, false);
+            for (let i = 0; i < no; i += 1) options.observe(id, fingerprint, true);
+          }
+        },
+        changed: () => this.#show(),
+      },
+      store,
+      options.logger,
+    );
+    this.publisher = new ClusterPublisher(store, this.#fleet, () => this.#sockets.map(({ address }) => address));
+    this.#fleet.start();
+  }
+
+  async open(): Promise<readonly ListenAddress[]> {
+    const sockets = [];
+    for (const { address } of this.#config.listeners) {
+      const socket = await bind(address);
+      sockets.push(socket);
+      this.#sockets = sockets;
+    }
+    await this.#fleet.open(sockets.map(({ handle }) => handle));
+    return sockets.map(({ address }) => address);
+  }
+
+  async summary(): Promise<ConnectionSummary> {
+    const summaries = await this.#fleet.summaries();
+    const byCertificate: Record<string, { current: number; draining: number }> = {};
+    for (const one of summaries) {
+      for (const [id, { current, draining }] of Object.entries(one.byCertificate)) {
+        const sum = byCertificate[id] ?? { current: 0, draining: 0 };
+        byCertificate[id] = { current: sum.current + current, draining: sum.draining + draining };
+      }
+    }
+    const sumOf = (of: 'open' | 'draining') => summaries.reduce((sum, one) => sum + one[of], 0);
+    return { open: sumOf('open'), draining: sumOf('draining'), byCertificate };
+  }
+
+  workers(): WorkerStatus[] {
+    return this.#fleet.workers.map((worker) => ({
+      id: worker.id,
+      pid: worker.pid,
+      generation: worker.have?.number ?? null,
+      state: stateOf(worker, this.#fleet.isSilent(worker)),
+      version: worker.version,
+      startedAt: worker.startedAt.toISOString(),
+    }));
+  }
+
+  restart(): Promise<readonly Replacement[]> {
+    return this.#fleet.restart();
+  }
+
+  setLogLevel(level: string): void {
+    this.#fleet.setLogLevel(level);
+  }
+
+  async stop(): Promise<StopResult> {
+    const stopped = this.#fleet.stop();
+    this.#closeSockets();
+    return stopped;
+  }
+
+  abandon(): void {
+    this.#fleet.abandon();
+  }
+
+  async close(): Promise<void> {
+    this.#fleet.close();
+    this.#closeSockets();
+  }
+
+  #closeSockets(): void {
+    for (const socket of this.#sockets) socket.close();
+    this.#sockets = [];
+  }
+
+  #configurationOf(id: number): WorkerConfiguration {
+    const { demo, logger } = this.#options;
+    const { log, ...rest } = planeConfig(this.#config);
+    return {
+      worker: id,
+      plane: { ...rest, log: { ...log, level: logger.level as typeof log.level } },
+      demo: demo?.href ?? null,
+      hasCounts: this.#counts.get(id)?.files !== null,
+    };
+  }
+
+  #spawn(id: number): WorkerProcess {
+    const files = openSheetFiles();
+    const copy = new CopyReader();
+    this.#counts.set(id, { files, copy });
+    this.#options.metrics.sheets.attach(id, files?.reader ?? copy);
+    const { env, execArgv } = this.#uninspected;
+    // As it was started, so that a link that leads to another version by now is followed.
+    const program = process.argv[1] ?? '';
+    return spawnWorker({ program, env, execArgv, descriptors: files ? [files.counts, files.series] : [] });
+  }
+
+  #gone(id: number, died: boolean): void {
+    const { metrics } = this.#options;
+    metrics.sheets.retire(id);
+    this.#counts.get(id)?.files?.close();
+    this.#counts.delete(id);
+    const labels = { worker: String(id) };
+    for (const family of [metrics.workerGeneration, metrics.workerMemory, metrics.workerCpu]) family.remove(labels);
+    if (died) metrics.workerDeaths.inc();
+  }
+
+  /** Brings metrics and conditions up to date. */
+  #show(): void {
+    const { metrics, conditions } = this.#options;
+    const current = this.#store.current;
+    const counts = { serving: 0, starting: 0, draining: 0, lagging: 0 };
+    const behind: string[] = [];
+    for (const worker of this.#fleet.workers) {
+      const state = stateOf(worker, this.#fleet.isSilent(worker));
+      const lags = state === 'silent' || (state === 'serving' && worker.have !== current);
+      if (lags) behind.push(`${worker.id} (process ${worker.pid}, generation ${worker.have?.number ?? 'none'})`);
+      counts[lags ? 'lagging' : state === 'leaving' ? 'draining' : state === 'serving' ? 'serving' : 'starting'] += 1;
+      const labels = { worker: String(worker.id) };
+      metrics.workerGeneration.set(labels, worker.have?.number ?? 0);
+      if (!worker.vitals) continue;
+      metrics.workerMemory.set(labels, worker.vitals.memory);
+      metrics.workerCpu.remove(labels);
+      metrics.workerCpu.inc(labels, worker.vitals.cpu);
+    }
+    for (const [state, count] of Object.entries(counts)) metrics.workers.set({ state }, count);
+    const { size } = this.#options;
+    const able = counts.serving + counts.lagging;
+    const how = `${able} of ${size} workers serve`;
+    conditions.set('WorkersServing', able >= size, able >= size ? 'Serving' : 'Missing', how);
+    if (behind.length === 0) conditions.set('WorkersInSync', true, 'InSync', `generation ${current.number} everywhere`);
+    else {
+      const why = `not at generation ${current.number}: worker ${behind.join(', ')}; replaced if it stays so`;
+      conditions.set('WorkersInSync', false, 'Lagging', why);
+    }
+  }
+}
+
+function stateOf({ state }: ManagedWorker, isSilent: boolean): WorkerStatus['state'] {
+  if (isSilent) return 'silent';
+  return state === 'serving' || state === 'leaving' ? state : 'starting';
+}

@@ -1,0 +1,324 @@
+import type { ConnectionSummary, StopResult } from '../connections/index.ts';
+import { catalogue, messageOf, SwivelError } from '../errors.ts';
+import type { Logger } from '../observe/index.ts';
+import { Distribution, type Standard } from './distribution.ts';
+import { absent, ManagedWorker, type WorkerProcess } from './managed-worker.ts';
+import { type Beginning, type Observation, protocol, type Vitals } from './methods.ts';
+import { Respawn } from './respawn.ts';
+import { SharedIssuers } from './shared-issuers.ts';
+import { pulse } from './worker.ts';
+
+export interface FleetOptions {
+  /** How many workers serve. */
+  readonly size: number;
+  readonly beginning: Omit<Beginning, 'protocol'>;
+  /** What a worker is told of the configuration. @param id of the worker */
+  readonly configuration: (id: number) => unknown;
+  /** Milliseconds a stop may take, after which what is left of it is killed. */
+  readonly stopTimeout: number;
+  /** Starts a process. @param id of the worker */
+  readonly spawn: (id: number) => WorkerProcess;
+  /** Told of each worker whose process has ended. */
+  readonly gone: (id: number, died: boolean) => void;
+  readonly vitals: (id: number, vitals: Vitals) => void;
+  readonly observed: (observations: readonly Observation[]) => void;
+  /** Told when who serves, or what, may have changed. */
+  readonly changed: () => void;
+}
+
+/** One worker that took the place of another. */
+export interface Replacement {
+  readonly old: number;
+  readonly new: number;
+  readonly version: string;
+}
+
+/** Beats of the pulse without a sign of life, after which nobody waits for a worker. */
+const silentAfter = 4;
+/** Beats after which a worker that is silent, or stays behind, is replaced. */
+const replacedAfter = 20;
+/** Workers in a row that may fail at start before it is given up. */
+const startsTried = 3;
+
+/** The workers: as many as there should be, whatever happens to them. */
+export class Fleet {
+  readonly distribution: Distribution;
+  readonly #options: FleetOptions;
+  readonly #logger: Logger;
+  readonly #standard: Standard;
+  readonly #respawn = new Respawn();
+  readonly #issuers = new SharedIssuers();
+  readonly #workers = new Map<number, ManagedWorker>();
+  /** Who is to take whose place. */
+  readonly #successors = new Map<ManagedWorker, ManagedWorker>();
+  readonly #opening = Promise.withResolvers<readonly unknown[]>();
+  readonly #open = Promise.withResolvers<void>();
+  #pulse: NodeJS.Timeout | null = null;
+  #beatAt = 0;
+  #filling: NodeJS.Timeout | null = null;
+  #nextId = 1;
+  #stopping = false;
+  #restarting: Promise<readonly Replacement[]> | null = null;
+  #logLevel: string | null = null;
+
+  /** @param standard the generation that workers are to serve */
+  constructor(options: FleetOptions, standard: Standard, logger: Logger) {
+    this.#options = options;
+    this.#standard = standard;
+    this.#logger = logger;
+    this.distribution = new Distribution(() => this.#workers.values(), standard);
+    this.#open.promise.catch(() => {});
+  }
+
+  /** The workers there are, oldest first. */
+  get workers(): readonly ManagedWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  /** Starts the processes. They wait for `open`. */
+  start(): void {
+    this.#fill();
+  }
+
+  /**
+   * Has the workers serve the current generation.
+   * @param sockets bound, in the order of the listeners
+   * @throws SwivelError what kept workers from starting
+   */
+  async open(sockets: readonly unknown[]): Promise<void> {
+    this.#opening.resolve(sockets);
+    this.#beatAt = performance.now();
+    this.#pulse = setInterval(() => this.#beat(), pulse);
+    await this.#open.promise;
+  }
+
+  /** Brings who is behind to what is current. */
+  sweep(): void {
+    for (const worker of this.#workers.values()) {
+      if (!worker.attends || worker.have === this.#standard.current || worker.isSilent(silentAfter)) continue;
+      this.distribution.bringUp(worker).then(this.#options.changed, (error) => this.#failed(worker, error));
+    }
+    this.#options.changed();
+  }
+
+  isSilent(worker: ManagedWorker): boolean {
+    return worker.isSilent(silentAfter);
+  }
+
+  /** Whether all who accept connections serve what is current, as far as is known. */
+  get inSync(): boolean {
+    return this.workers.every((worker) => {
+      if (worker.state !== 'serving') return true;
+      return worker.have === this.#standard.current && !worker.isSilent(silentAfter);
+    });
+  }
+
+  /** Asks all for something. @returns the answers of those who gave one */
+  async ask<T>(question: (worker: ManagedWorker) => Promise<T>): Promise<T[]> {
+    const asked = this.workers.filter(({ attends }) => attends);
+    const answers = await Promise.all(
+      asked.map((worker) => worker.attend(question(worker)).catch((): typeof absent => absent)),
+    );
+    return answers.filter((answer): answer is Awaited<T> => answer !== absent);
+  }
+
+  setLogLevel(level: string): void {
+    this.#logLevel = level;
+    for (const worker of this.#workers.values()) worker.setLogLevel(level);
+  }
+
+  /**
+   * Replaces the workers one after another, each by one that serves already. They run the program as it is on disk now.
+   * @throws SwivelError WORKERS_FAILED when a new one does not get to serve; those that are left go on
+   */
+  restart(): Promise<readonly Replacement[]> {
+    this.#restarting ??= this.#roll().finally(() => {
+      this.#restarting = null;
+    });
+    return this.#restarting;
+  }
+
+  /** Stops all gracefully. */
+  async stop(): Promise<StopResult> {
+    this.#stopping = true;
+    if (this.#filling) clearTimeout(this.#filling);
+    const workers = this.workers;
+    const overdue = setTimeout(() => {
+      for (const worker of workers) worker.kill('SIGKILL');
+    }, this.#options.stopTimeout);
+    for (const worker of workers) if (worker.state === 'starting') worker.kill('SIGKILL');
+    const results = await Promise.all(workers.map((worker) => worker.stop()));
+    await Promise.all(workers.map(({ exited }) => exited));
+    clearTimeout(overdue);
+    this.close();
+    return { cut: results.reduce((sum, { cut }) => sum + cut, 0) };
+  }
+
+  /** Cuts what a stop still waits for. */
+  abandon(): void {
+    for (const worker of this.#workers.values()) {
+      if (worker.isSilent(silentAfter)) worker.kill('SIGKILL');
+      else worker.abandon();
+    }
+  }
+
+  /** Ends everything at once. Idempotent. */
+  close(): void {
+    this.#stopping = true;
+    if (this.#pulse) clearInterval(this.#pulse);
+    if (this.#filling) clearTimeout(this.#filling);
+    for (const worker of this.#workers.values()) worker.kill('SIGKILL');
+  }
+
+  async #roll(): Promise<readonly Replacement[]> {
+    const replaced: Replacement[] = [];
+    for (const worker of this.workers) {
+      if (worker.state !== 'serving') continue;
+      const next = await this.#replace(worker);
+      if (next) replaced.push({ old: worker.id, new: next.id, version: next.version });
+    }
+    return replaced;
+  }
+
+  /** @returns who took its place; null when it is being replaced already */
+  async #replace(worker: ManagedWorker): Promise<ManagedWorker | null> {
+    if (this.#stopping) throw new SwivelError('SHUTTING_DOWN');
+    if (this.#successors.has(worker)) return null;
+    const next = this.#spawn();
+    this.#successors.set(worker, next);
+    try {
+      await next.serves;
+    } catch (error) {
+      const why = `worker ${next.id} was to take the place of worker ${worker.id}: ${messageOf(error)}`;
+      throw new SwivelError('WORKERS_FAILED', why, { cause: error });
+    } finally {
+      this.#successors.delete(worker);
+    }
+    void worker.leave();
+    this.#options.changed();
+    return next;
+  }
+
+  /** Starts as many as are missing. */
+  #fill(): void {
+    this.#filling = null;
+    if (this.#stopping) return;
+    const staying = this.workers.filter(({ dismissed }) => !dismissed).length;
+    const inAddition = [...this.#successors].filter(
+      ([old, next]) => old.state !== 'gone' && next.state !== 'gone',
+    ).length;
+    for (let missing = this.#options.size + inAddition - staying; missing > 0; missing -= 1) this.#spawn();
+  }
+
+  #spawn(): ManagedWorker {
+    const id = this.#nextId++;
+    const worker = new ManagedWorker(id, this.#options.spawn(id), {
+      vitals: (vitals) => this.#options.vitals(id, vitals),
+      observed: this.#options.observed,
+      learned: (certificates) => {
+        const news = this.#issuers.learn(certificates);
+        if (news.length === 0) return;
+        for (const other of this.#workers.values()) if (other !== worker) other.learn(news);
+      },
+      settled: () => {},
+      replaceMe: () => {
+        this.#replace(worker).catch((error) => this.#tell(error));
+      },
+    });
+    this.#workers.set(id, worker);
+    void worker.exited.then((how) => this.#exited(worker, how));
+    worker.begins(this.#begin(worker));
+    worker.serves.then(
+      () => this.#serves(worker),
+      (error) => this.#failed(worker, error),
+    );
+    return worker;
+  }
+
+  async #begin(worker: ManagedWorker): Promise<void> {
+    const sockets = await this.#opening.promise;
+    await worker.begin({ ...this.#options.beginning, protocol }, this.#options.configuration(worker.id), sockets);
+    if (this.#logLevel !== null) worker.setLogLevel(this.#logLevel);
+    worker.learn(this.#issuers.all);
+    await this.distribution.bringUp(worker);
+    worker.state = 'joining';
+    await worker.listen();
+    worker.state = 'serving';
+  }
+
+  #serves(worker: ManagedWorker): void {
+    this.#respawn.served();
+    const line = { event: 'worker', worker: worker.id, pid: worker.pid, version: worker.version };
+    this.#logger.info({ ...line, generation: worker.have?.number }, 'worker serves');
+    const serving = this.workers.filter(({ state }) => state === 'serving').length;
+    if (serving >= this.#options.size || this.#respawn.failures > 0) this.#open.resolve();
+    this.#options.changed();
+  }
+
+  /** It cannot do what it should: without it, another one can be tried. */
+  #failed(worker: ManagedWorker, error: unknown): void {
+    if (worker.state === 'gone' || this.#stopping) return;
+    worker.failure = error;
+    this.#tell(error);
+    worker.kill('SIGKILL');
+  }
+
+  #tell(error: unknown): void {
+    const known = error instanceof SwivelError ? error : new SwivelError('INTERNAL', messageOf(error));
+    if (known.code === 'SHUTTING_DOWN') return;
+    this.#logger.error({ event: 'worker', code: known.code, remedy: known.remedy }, known.message);
+  }
+
+  #exited(worker: ManagedWorker, how: string): void {
+    this.#workers.delete(worker.id);
+    const died = !worker.dismissed && !this.#stopping;
+    this.#options.gone(worker.id, died);
+    if (died) {
+      const hadServed = worker.served;
+      const wait = this.#respawn.delayAfter(hadServed, performance.now());
+      const { remedy } = catalogue.WORKER_DIED;
+      const line = { event: 'worker', code: 'WORKER_DIED', worker: worker.id, pid: worker.pid, how, remedy };
+      this.#logger.error({ ...line, replacedInMs: Math.round(wait) }, `worker ${worker.id} died (${how})`);
+      this.#giveUp(worker, how);
+      if (wait === 0) this.#fill();
+      else this.#filling ??= setTimeout(() => this.#fill(), wait);
+    }
+    this.#options.changed();
+  }
+
+  /** At start, when none of them can serve. */
+  #giveUp(worker: ManagedWorker, how: string): void {
+    if (this.workers.some(({ state }) => state === 'serving')) this.#open.resolve();
+    else if (this.#respawn.failures >= startsTried) {
+      const why = worker.failure ? messageOf(worker.failure) : `worker ${worker.id} ended with ${how}`;
+      const known = worker.failure instanceof SwivelError ? worker.failure : null;
+      this.#open.reject(known ?? new SwivelError('WORKERS_FAILED', `no worker gets as far as to serve: ${why}`));
+    }
+  }
+
+  #beat(): void {
+    const now = performance.now();
+    // Was this process itself suspended? Then silence of the others means nothing.
+    const late = now - this.#beatAt > pulse * 3;
+    this.#beatAt = now;
+    for (const worker of this.#workers.values()) {
+      if (late || !worker.begun) continue;
+      worker.beat(silentAfter);
+      worker.behindFor = worker.attends && worker.have !== this.#standard.current ? worker.behindFor + 1 : 0;
+      if (worker.isSilent(replacedAfter)) {
+        const { summary, remedy } = catalogue.WORKER_SILENT;
+        const line = { event: 'worker', code: 'WORKER_SILENT', worker: worker.id, pid: worker.pid, remedy };
+        this.#logger.error(line, summary);
+        worker.kill('SIGKILL');
+      } else if (worker.behindFor === replacedAfter) {
+        this.#replace(worker).catch((error) => this.#tell(error));
+      }
+    }
+    this.sweep();
+  }
+
+  /** The connections of all workers. */
+  summaries(): Promise<ConnectionSummary[]> {
+    return this.ask((worker) => worker.summary());
+  }
+}
