@@ -5,6 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type AdminOptions, AdminServer } from '../../src/admin/index.ts';
+import type { WorkerStatus } from '../../src/cluster/index.ts';
 import { temporaryDirectory, writePair } from '../support/files.ts';
 import { createAuthority } from '../support/pki.ts';
 import { startAdmin } from './support/admin.ts';
@@ -87,7 +88,13 @@ test('reload answers what changed and what was rejected, and status tells what i
   assert.deepEqual([certificate.state, certificate.diskMatchesServed], ['rejected', false]);
   assert.equal(certificate.lastError.code, 'KEY_UNPARSABLE');
   has(status.connections, 'open draining byCertificate');
-  assert.deepEqual(status.workers, [{ id: 1, pid: process.pid, generation: 1 }]);
+  const told = (status.workers as WorkerStatus[]).map(({ id, pid, generation, state }) => ({
+    id,
+    pid,
+    generation,
+    state,
+  }));
+  assert.deepEqual(told, [{ id: 1, pid: process.pid, generation: 1, state: 'serving' }]);
   const [rotation] = status.rotations;
   has(rotation, 'at certificate from to trigger durationMs drained');
   assert.deepEqual([rotation.from, rotation.to, rotation.trigger], [null, leaf.fingerprint256, 'api']);

@@ -48,14 +48,14 @@ export class SwivelUnderLoad {
   /** The one process, or the primary. */
   readonly #primary: number;
   /** The processes that serve. */
-  readonly #serving: readonly number[];
+  readonly serving: readonly number[];
 
   private constructor(server: ServerProcess, target: LoadTarget, primary: number, serving: readonly number[]) {
     this.workers = serving.length;
     this.target = target;
     this.#server = server;
     this.#primary = primary;
-    this.#serving = serving;
+    this.serving = serving;
   }
 
   /** Starts one with `workers` processes that serve, and resolves when all of them do. */
@@ -64,8 +64,9 @@ export class SwivelUnderLoad {
     upstreamPort: number,
     authority: Authority,
     parent: string,
+    name = `workers-${workers}`,
   ): Promise<SwivelUnderLoad> {
-    const directory = join(parent, `workers-${workers}`);
+    const directory = join(parent, name);
     const certificateFile = join(directory, 'certs', 'site.pem');
     await mkdir(dirname(certificateFile), { recursive: true });
     const leaf = await authority.issue({ names: [SERVERNAME] });
@@ -91,46 +92,53 @@ export class SwivelUnderLoad {
     }
   }
 
-  /** @param helpers processes of the benchmark that work at the same time: the upstream */
-  async measure(
-    { kind, clients, seconds }: Trial,
-    generate: Generate,
-    helpers: readonly number[],
-  ): Promise<WorkersSample> {
-    const cpuOfEach = () => this.#processes.map((pid) => cpuSeconds([pid]));
-    const neighbours = new Neighbours([...this.#processes, ...helpers]);
-    const before = cpuOfEach();
-    const result = await generate({ kind, clients, seconds, target: this.target });
-    const used = cpuOfEach().map((seconds, index) => seconds - (before[index] ?? 0));
-    const share = neighbours.share();
-    const all = sum(used);
-    const ofWorkers = this.#processes.flatMap((pid, index) => (this.#serving.includes(pid) ? (used[index] ?? 0) : []));
-    return {
-      rate: result.units / result.seconds,
-      cpuMicroseconds: (all * 1e6) / result.units,
-      capacity: (this.workers * result.units) / all,
-      capacityOfBusiest: result.units / Math.max(...used),
-      busiest: Math.max(...ofWorkers) / sum(ofWorkers),
-      failed: result.failed,
-      neighbours: share,
-    };
-  }
-
   memory(): MemoryOfAll {
     const add = (pids: readonly number[], divisor: number): Memory => {
       const each = pids.map(memoryOf);
       return { rss: sum(each.map(({ rss }) => rss)) / divisor, pss: sum(each.map(({ pss }) => pss)) / divisor };
     };
-    return { total: add(this.#processes, 1), worker: add(this.#serving, this.workers) };
+    return { total: add(this.processes, 1), worker: add(this.serving, this.workers) };
   }
 
   stop(): Promise<void> {
     return this.#server.stop();
   }
 
-  get #processes(): readonly number[] {
-    return [...new Set([this.#primary, ...this.#serving])];
+  /** The primary's process id, and those of the workers; one process is both. */
+  get processes(): readonly number[] {
+    return [...new Set([this.#primary, ...this.serving])];
   }
+}
+
+/**
+ * Puts one load on Swivels that run side by side, the clients divided among them.
+ * @param helpers processes of the benchmark that work at the same time: the upstream
+ */
+export async function measureWorkers(
+  swivels: readonly SwivelUnderLoad[],
+  trial: Trial,
+  generate: Generate,
+  helpers: readonly number[],
+): Promise<WorkersSample> {
+  const pids = swivels.flatMap(({ processes }) => processes);
+  const workers = sum(swivels.map((swivel) => swivel.workers));
+  const clients = trial.clients / swivels.length;
+  const neighbours = new Neighbours([...pids, ...helpers]);
+  const before = pids.map((pid) => cpuSeconds([pid]));
+  const results = await Promise.all(swivels.map(({ target }) => generate({ ...trial, clients, target })));
+  const used = pids.map((pid, index) => cpuSeconds([pid]) - (before[index] ?? 0));
+  const share = neighbours.share();
+  const units = sum(results.map((result) => result.units));
+  const ofWorkers = used.filter((_, index) => swivels.some(({ serving }) => serving.includes(pids[index] ?? 0)));
+  return {
+    rate: sum(results.map((result) => result.units / result.seconds)),
+    cpuMicroseconds: (sum(used) * 1e6) / units,
+    capacity: (workers * units) / sum(used),
+    capacityOfBusiest: units / Math.max(...used),
+    busiest: Math.max(...ofWorkers) / sum(ofWorkers),
+    failed: sum(results.map(({ failed }) => failed)),
+    neighbours: share,
+  };
 }
 
 /** The median of each figure. */

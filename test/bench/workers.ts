@@ -6,7 +6,9 @@
  * Swivel with one process and with a primary and two workers, before the same upstream, under the same load, in turn.
  * Clients and upstream need the processor too, so that on two cores the rates themselves cannot double. Compared are
  * capacities: how much the workers would carry with a core for each, from the processor time that they (and the primary)
- * have used for what they did carry (see `WorkersSample`). Figures are medians over the quieter half of the rounds, those
+ * have used for what they did carry (see `WorkersSample`). A second of processor time is worth less when all processors
+ * of the machine are busy (caches, memory, wake-ups across processors), and with two workers they all are. So the one process is measured
+ * beside a second, independent one; alone, it is shown for comparison. Figures are medians over the quieter half of the rounds, those
  * in which other processes took least of the machine; the ratios are medians of the ratios of each such round.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -16,24 +18,41 @@ import { parseArgs } from 'node:util';
 import { percentilesOf } from '../support/load/percentiles.ts';
 import { forkUpstream } from '../support/load/upstream.ts';
 import { createAuthority } from '../support/pki.ts';
-import { type MemoryOfAll, SwivelUnderLoad, summarizeWorkers, type WorkersSample } from './measure-workers.ts';
+import {
+  type MemoryOfAll,
+  measureWorkers,
+  SwivelUnderLoad,
+  summarizeWorkers,
+  type WorkersSample,
+} from './measure-workers.ts';
 import { findGenerator, type Generate, type Trial } from './support/generate.ts';
 import { quietest } from './support/proc.ts';
 
 /** Enough clients that a worker always has something to do. Processor time is counted in ticks of 10 ms. */
 const loads: Record<string, Trial & { target: number }> = {
-  handshakes: { kind: 'fresh', clients: 64, seconds: 3, target: 1.8 },
-  'keep-alive requests': { kind: 'keep-alive', clients: 64, seconds: 3, target: 1.7 },
+  handshakes: { kind: 'fresh', clients: 64, seconds: 2, target: 1.8 },
+  'keep-alive requests': { kind: 'keep-alive', clients: 64, seconds: 2, target: 1.7 },
 };
 const memoryWith = [1, 2, 8];
 
 interface Comparison {
+  /** One process, alone. */
   one: WorkersSample;
+  /** Two processes that know nothing of each other, each with half of the clients; their capacities added up. */
+  apart: WorkersSample;
+  /** A primary and two workers. */
   two: WorkersSample;
-  /** Of the capacities, two to one; `busiest` with the connections as they lay. */
-  ratio: { capacity: number; busiest: number; rate: number };
+  ratio: {
+    /** Capacity of two workers to that of one process, while other processes fill the rest of the machine either way. */
+    capacity: number;
+    /** The same to that of one process alone, which has a processor for itself. */
+    alone: number;
+    /** As `capacity`, with the connections as they lay. */
+    busiest: number;
+    /** Of the raw rates, to one process alone. */
+    rate: number;
+  };
 }
-
 /** By number of workers, when nothing was asked of them yet and right after a short load (with what it left to collect). */
 type MemoryByWorkers = Record<number, { idle: MemoryOfAll; loaded: MemoryOfAll }>;
 
@@ -54,7 +73,8 @@ async function main(): Promise<number> {
   const { name: generator, generate } = await findGenerator(directory);
   const authority = await createAuthority();
   const upstream = await forkUpstream();
-  const start = (workers: number) => SwivelUnderLoad.start(workers, upstream.port, authority, directory);
+  const start = (workers: number, name?: string) =>
+    SwivelUnderLoad.start(workers, upstream.port, authority, directory, name);
   try {
     const comparisons = await compare(rounds, start, generate, upstream.pid === undefined ? [] : [upstream.pid]);
     const memory: MemoryByWorkers = {};
@@ -72,42 +92,48 @@ async function main(): Promise<number> {
 
 async function compare(
   rounds: number,
-  start: (workers: number) => Promise<SwivelUnderLoad>,
+  start: (workers: number, name: string) => Promise<SwivelUnderLoad>,
   generate: Generate,
   helpers: readonly number[],
 ): Promise<Record<string, Comparison>> {
   const running: SwivelUnderLoad[] = [];
   try {
-    for (const workers of [1, 2]) running.push(await start(workers));
+    for (const name of ['one', 'another', 'two']) running.push(await start(name === 'two' ? 2 : 1, name));
     // Compiles the hot code, so that the first round is like the others.
     for (const swivel of running) await warm(swivel, generate);
-    const samples = new Map(Object.keys(loads).map((name) => [name, [[], []] as WorkersSample[][]]));
+    const arrangements = [running.slice(0, 1), running.slice(0, 2), running.slice(2)];
+    const samples = new Map(Object.keys(loads).map((name) => [name, [] as WorkersSample[][]]));
     for (let round = 1; round <= rounds; round++) {
       console.error(`round ${round} of ${rounds}`);
       for (const [name, load] of Object.entries(loads)) {
-        for (const [index, swivel] of running.entries()) {
-          samples.get(name)?.[index]?.push(await swivel.measure(load, generate, helpers));
-        }
+        const ofRound: WorkersSample[] = [];
+        for (const swivels of arrangements) ofRound.push(await measureWorkers(swivels, load, generate, helpers));
+        samples.get(name)?.push(ofRound);
       }
     }
-    return Object.fromEntries([...samples].map(([name, [one = [], two = []]]) => [name, comparisonOf(one, two)]));
+    return Object.fromEntries([...samples].map(([name, list]) => [name, comparisonOf(list)]));
   } finally {
     await Promise.all(running.map((swivel) => swivel.stop()));
   }
 }
 
-function comparisonOf(one: readonly WorkersSample[], two: readonly WorkersSample[]): Comparison {
-  const rounds = one.flatMap((first, round) => {
-    const second = two[round];
-    return second ? [{ first, second, neighbours: first.neighbours + second.neighbours }] : [];
-  });
+function comparisonOf(samples: readonly WorkersSample[][]): Comparison {
+  const rounds = samples.flatMap(([one, apart, two]) =>
+    one && apart && two ? [{ one, apart, two, neighbours: one.neighbours + apart.neighbours + two.neighbours }] : [],
+  );
   const quiet = quietest(rounds);
-  const ratio = (what: keyof WorkersSample) =>
-    percentilesOf(quiet.map(({ first, second }) => second[what] / first[what])).median;
+  const ratio = (of: (round: { one: WorkersSample; apart: WorkersSample; two: WorkersSample }) => number) =>
+    percentilesOf(quiet.map(of)).median;
   return {
-    one: summarizeWorkers(quiet.map(({ first }) => first)),
-    two: summarizeWorkers(quiet.map(({ second }) => second)),
-    ratio: { capacity: ratio('capacity'), busiest: ratio('capacityOfBusiest'), rate: ratio('rate') },
+    one: summarizeWorkers(quiet.map(({ one }) => one)),
+    apart: summarizeWorkers(quiet.map(({ apart }) => apart)),
+    two: summarizeWorkers(quiet.map(({ two }) => two)),
+    ratio: {
+      capacity: ratio(({ apart, two }) => (2 * two.capacity) / apart.capacity),
+      alone: ratio(({ one, two }) => two.capacity / one.capacity),
+      busiest: ratio(({ apart, two }) => (2 * two.capacityOfBusiest) / apart.capacity),
+      rate: ratio(({ one, two }) => two.rate / one.rate),
+    },
   };
 }
 
@@ -127,12 +153,23 @@ async function warm({ target }: SwivelUnderLoad, generate: Generate): Promise<vo
 
 function print(generator: string, comparisons: Record<string, Comparison>, memory: MemoryByWorkers): void {
   console.log(`Load by ${generator}. Capacity: what the workers would carry a second with a core for each.`);
-  for (const [name, { one, two, ratio }] of Object.entries(comparisons)) {
+  for (const [name, { one, apart, two, ratio }] of Object.entries(comparisons)) {
     const wanted = loads[name]?.target ?? 0;
     const verdict = ratio.capacity >= wanted ? 'reached' : 'missed';
-    console.log(`\n${name}: two workers carry ${round(ratio.capacity, 100)} times as much (${wanted}: ${verdict})`);
-    console.log(`with the connections as they lay ${round(ratio.busiest, 100)}, raw rate ${round(ratio.rate, 100)}`);
-    console.table({ '1 worker': rowOf(one), '2 workers': rowOf(two) });
+    console.log(
+      `\n${name}: two workers carry ${round(ratio.capacity, 100)} times as much as one (${wanted}: ${verdict})`,
+    );
+    const others = {
+      'with the connections as they lay': ratio.busiest,
+      'to one alone': ratio.alone,
+      'raw rate': ratio.rate,
+    };
+    console.log(
+      Object.entries(others)
+        .map(([what, value]) => `${what} ${round(value, 100)}`)
+        .join(', '),
+    );
+    console.table({ '1 process': rowOf(one), '2 processes apart': rowOf(apart), '2 workers': rowOf(two) });
   }
   console.log('\nMemory in MiB, idle and right after a short load');
   console.table(

@@ -30,11 +30,13 @@ export function openSheetFiles(places: readonly string[] = ['/dev/shm', tmpdir()
 
 function openNameless(place: string): number | null {
   const path = join(place, `swivel-${randomUUID()}`);
+  let file: number | null = null;
   try {
-    const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
     unlinkSync(path);
     return file;
   } catch {
+    if (file !== null) closeSync(file);
     return null;
   }
 }

@@ -96,7 +96,8 @@ export class SheetSum {
   #add(totals: Totals, { series, values }: Reading, takes: (facts: FamilyFacts) => boolean = () => true): void {
     for (const { family, labels, slot, slots, key } of series) {
       const facts = this.#families.get(family);
-      if (!facts || facts.slots !== slots || facts.labelNames.length !== labels.length || !takes(facts)) continue;
+      if (!facts || facts.slots !== slots || facts.labelNames.length !== labels.length) continue;
+      if (slot + slots > values.length || !takes(facts)) continue;
       addUp(totals, facts, key, labels, values, slot);
     }
   }

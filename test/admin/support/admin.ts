@@ -2,6 +2,7 @@ import { request } from 'node:http';
 import type { TestContext } from 'node:test';
 import { AdminServer, type StatusSources } from '../../../src/admin/index.ts';
 import { PemDirectorySource } from '../../../src/certificates/index.ts';
+import type { WorkerStatus } from '../../../src/cluster/index.ts';
 import { ConnectionRegistry } from '../../../src/connections/index.ts';
 import { SwivelError } from '../../../src/errors.ts';
 import { Conditions, createLogger, createMetrics, type Metrics } from '../../../src/observe/index.ts';
@@ -48,7 +49,7 @@ export async function startAdmin(
     journal,
     serving: {
       summary: async () => connections.summary(),
-      workers: () => [],
+      workers: () => [worker(publisher.current.number)],
       restart: async () => {
         throw new SwivelError('NO_WORKERS');
       },
@@ -73,4 +74,9 @@ export async function startAdmin(
       sent.end();
     });
   return { port, conditions, metrics, reconciler, ask };
+}
+
+function worker(generation: number): WorkerStatus {
+  const startedAt = new Date(0).toISOString();
+  return { id: 1, pid: process.pid, generation, state: 'serving', version: '1.2.3', startedAt };
 }

@@ -80,12 +80,14 @@ test('what a killed writer left half written is not read: a frame, a series, a n
   const half = Float64Array.of(6, 1, 600);
   writeSync(files.counts, half, 0, half.byteLength, frameAt(6));
   const end = fstatSync(files.series).size;
-  writeSync(files.series, '["b",1,', end);
+  writeSync(files.series, 'nonsense\n["b",0,1,{}]\n["b",0,', end);
   assert.deepEqual(valuesOf(files.reader.read()), { a: [5] });
-  writeSync(files.series, 'nonsense\n["b",0,1,{}]\n["b",0,1]\n', end);
+  writeSync(files.series, '1]\n', fstatSync(files.series).size);
   assert.deepEqual(valuesOf(files.reader.read()), { a: [5], b: [5] });
 
   writeSync(files.counts, Float64Array.of(6), 0, 8, 0);
+  assert.throws(() => files.reader.read(), /no reading of the counts/);
+  writeSync(files.counts, Float64Array.of(2, 1, 600, 6), 0, 32, frameAt(6));
   assert.throws(() => files.reader.read(), /no reading of the counts/);
   sheet.add(slot, 1);
   sheet.flush();
@@ -144,6 +146,32 @@ test('what could not be written, for want of room, is written with the next chan
   sheet.open('b', [], 1);
   room.counts = true;
   assert.deepEqual(count(), { 'a ö': [5], b: [0] });
+});
+
+test('frames whose number could not be written do not touch the one that is read', (t) => {
+  const files = openFiles(t);
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+  let [failing, uses] = [false, 0];
+  const sheet = new Sheet({
+    series: files.series,
+    get counts() {
+      // In turn for the frame and for its number.
+      return failing && uses++ % 2 === 1 ? full : files.counts;
+    },
+  });
+  t.after(() => sheet.close());
+  const slot = sheet.open('a', [], 1);
+  sheet.flush();
+  failing = true;
+  for (let turn = 0; turn < 9; turn++) {
+    sheet.add(slot, 1);
+    sheet.flush();
+    assert.deepEqual(valuesOf(files.reader.read()), { a: [0] });
+  }
+  failing = false;
+  sheet.flush();
+  assert.deepEqual(valuesOf(files.reader.read()), { a: [9] });
 });
 
 for (const how of ['exit', 'end']) {

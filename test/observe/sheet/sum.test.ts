@@ -53,7 +53,12 @@ const step = fc.oneof(
   },
   {
     weight: 3,
-    arbitrary: fc.record({ what: fc.constant('target' as const), who: fc.nat(), label, n: fc.constantFrom(0, 1) }),
+    arbitrary: fc.record({
+      what: fc.constant('target' as const),
+      who: fc.nat(),
+      label: fc.constantFrom('x', 'y'),
+      n: fc.constantFrom(0, 1),
+    }),
   },
   {
     // Enough new series to outgrow the first array.
