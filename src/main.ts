@@ -9,6 +9,10 @@ if (!supported) {
       'run Node.js 24.20 or newer in the 24 line, or 26.7 or newer\n',
   );
   process.exitCode = 2;
+} else if ((await import('node:cluster')).default.isWorker) {
+  const { readVersion } = await import('./version.ts');
+  const { work } = await import('./plane/index.ts');
+  process.exit(await work(readVersion()));
 } else {
   const { exit, run } = await import('./cli/index.ts');
   exit(await run(process.argv.slice(2)));

@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 /** A room imports only rooms that stand before it. */
 const order = [
   'catalogue',
+  'version',
   'errors',
   'observe',
   'files',
@@ -21,6 +22,7 @@ const order = [
   'cluster',
   'admin',
   'config',
+  'plane',
   'app',
   'cli',
   'main',

@@ -12,24 +12,23 @@ import {
   type Serving,
   workerIdentity,
 } from '../cluster/index.ts';
-import { type Config, demoTarget } from '../config/index.ts';
+import type { Config } from '../config/index.ts';
 import type { StopResult } from '../connections/index.ts';
 import { catalogue, coded } from '../errors.ts';
 import { FileWatchService } from '../files/index.ts';
 import { Conditions, createLogger, createMetrics, type Logger, type Metrics } from '../observe/index.ts';
+import { DataPlane, planeConfig, storeOptions } from '../plane/index.ts';
 import { Journal, Reconciler, type Report } from '../rotation/index.ts';
 import { ContextStore, formatAddress, type ListenAddress } from '../tls/index.ts';
-import { startDemoUpstream } from '../upstream/index.ts';
+import { demoTarget, startDemoUpstream } from '../upstream/index.ts';
 import { logStart, nothingServable } from './announce.ts';
-import { DataPlane } from './data-plane.ts';
 import { OneProcess } from './one-process.ts';
-import { activationOptions, readinessConditions, storeOptions } from './options.ts';
+import { activationOptions, readinessConditions } from './options.ts';
 import { createSources, inspectMounts } from './sources.ts';
 import { Workers } from './workers.ts';
 
-export { activationOptions, storeOptions } from './options.ts';
+export { activationOptions } from './options.ts';
 export { createSources, inspectMounts } from './sources.ts';
-export { work } from './worker.ts';
 
 /** Milliseconds after which reading one source counts as failed. */
 const loadTimeout = 10_000;
@@ -65,12 +64,19 @@ export async function start(config: Config, version: string): Promise<Running> {
   const demo = usesDemo(config) ? await startDemoUpstream() : null;
   const store = new ContextStore(storeOptions(config));
   const observe: Observe = (...handshake) => reconciler.observe(...handshake);
-  const surroundings = { metrics, logger, demo: demo?.url ?? null, observe };
+  let where: string | null = null;
+  const able = (workers: number) => {
+    if (where === null) return;
+    if (workers > 0) conditions.set('Serving', true, 'Listening', where);
+    else conditions.set('Serving', false, 'NoWorkers', 'no worker serves; connections wait for one');
+  };
+  const surroundings = { metrics, logger, observe };
+  const demoUrl = demo?.url ?? null;
   const processes = processesFor(config);
   const serving: Serving =
     processes === null
-      ? new OneProcess(new DataPlane(config, store, surroundings), version)
-      : new Workers(config, store, { ...surroundings, ...processes, conditions });
+      ? new OneProcess(new DataPlane(planeConfig(config, demoUrl), store, surroundings), version)
+      : new Workers(config, store, { ...surroundings, ...processes, demo: demoUrl, conditions, able });
   const { publisher } = serving;
   const journal = new Journal(metrics, conditions, logger);
   const reconciler = new Reconciler(createSources(config, logger), publisher, journal, logger, {
@@ -107,12 +113,14 @@ export async function start(config: Config, version: string): Promise<Running> {
     throw error;
   }
   if (config.watch.mode !== 'off') reconciler.follow(watch);
-  conditions.set('Serving', true, 'Listening', listeners.map(formatAddress).join(', '));
+  where = listeners.map(formatAddress).join(', ');
+  conditions.set('Serving', true, 'Listening', where);
   logStart(logger, version, listeners, adminAddress, first);
 
   let stopping: Promise<StopResult> | null = null;
   const abandoned = new AbortController();
   const stop = async (): Promise<StopResult> => {
+    where = null;
     conditions.set('Serving', false, 'Stopping', 'stopping gracefully');
     logger.info({ event: 'stopping' }, 'stopping');
     if (config.drain.readinessDelay > 0) {

@@ -1,7 +1,7 @@
 import type { Serving, WorkerStatus } from '../cluster/index.ts';
 import { SwivelError } from '../errors.ts';
+import type { DataPlane } from '../plane/index.ts';
 import { type ListenAddress, showsOutside } from '../tls/index.ts';
-import type { DataPlane } from './data-plane.ts';
 
 /** Serves in this process. */
 export class OneProcess implements Serving {

@@ -1,30 +1,7 @@
 import type { Config } from '../config/index.ts';
-import { type ClientRule, ClientRules, type FrontDoorOptions, openToAll } from '../proxy/index.ts';
 import type { ActivationOptions } from '../rotation/index.ts';
-import type { ContextStoreOptions, TlsOptionsOfListener } from '../tls/index.ts';
 
 /** The slices of a configuration that the rooms are given. */
-
-/** What those who serve need to know: nothing of where certificates come from. */
-export type PlaneConfig = Pick<
-  Config,
-  'listeners' | 'upstreams' | 'routes' | 'tls' | 'rotation' | 'drain' | 'proxy' | 'log'
->;
-
-export function planeConfig(config: Config): PlaneConfig {
-  const { listeners, upstreams, routes, tls, rotation, drain, proxy, log } = config;
-  return { listeners, upstreams, ...(routes ? { routes } : {}), tls, rotation, drain, proxy, log };
-}
-
-export function storeOptions({ tls, rotation }: Pick<Config, 'tls' | 'rotation'>): ContextStoreOptions {
-  const { unknownName, defaultCertificate, minVersion, ciphers } = tls;
-  return {
-    unknownName,
-    ...(defaultCertificate === undefined ? {} : { defaultCertificate }),
-    canaryShare: rotation.canary?.share ?? 0,
-    rehearsal: { minVersion, ...(ciphers === undefined ? {} : { ciphers }) },
-  };
-}
 
 export function activationOptions({ gate, rotation, expiry, tls }: Config): ActivationOptions {
   const { anchors, ...policy } = gate;
@@ -36,47 +13,6 @@ export function activationOptions({ gate, rotation, expiry, tls }: Config): Acti
     expiryWarnings: expiry.warn,
     ticketKeys: { lifetime: tls.ticketKeyLifetime },
   };
-}
-
-export function listenerOptions({ tls }: Pick<Config, 'tls'>, rules: ClientRules): TlsOptionsOfListener {
-  const { minVersion, ciphers, handshakeTimeout, sessionTimeout } = tls;
-  return {
-    minVersion,
-    ...(ciphers === undefined ? {} : { ciphers }),
-    handshakeTimeout,
-    sessionTimeout,
-    requestsClientCertificates: rules.asks,
-  };
-}
-
-export function doorOptions({ proxy, routes, log }: Pick<Config, 'proxy' | 'routes' | 'log'>): FrontDoorOptions {
-  const { certificateHeader, clientCertificateHeaders, ...rest } = proxy;
-  return {
-    ...rest,
-    routes: (routes ?? []).map(({ upstream, hosts, path }) => ({
-      upstream,
-      ...(hosts ? { hosts } : {}),
-      ...(path === undefined ? {} : { path }),
-    })),
-    certificateHeader: certificateHeader ?? null,
-    clientHeaders: clientCertificateHeaders,
-    access: log.access,
-  };
-}
-
-/** Whom a listener lets in. */
-export function clientRules({ clientCertificates }: Config['listeners'][number]): ClientRules {
-  if (!clientCertificates) return openToAll;
-  const { hosts, ...fallback } = clientCertificates;
-  return new ClientRules({
-    fallback: ruleOf(fallback),
-    hosts: new Map(Object.entries(hosts).map(([name, rule]) => [name, ruleOf(rule)])),
-  });
-}
-
-/** Configuration is checked: who asks for certificates names a bundle. */
-function ruleOf({ mode, trust }: { mode: ClientRule['mode']; trust?: string | undefined }): ClientRule {
-  return mode === 'off' ? { mode } : { mode, trust: trust ?? '' };
 }
 
 /** The conditions that readiness turns on. */

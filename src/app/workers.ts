@@ -23,9 +23,8 @@ import {
   openSheetFiles,
   type SheetFiles,
 } from '../observe/index.ts';
+import { planeConfig, type WorkerConfiguration } from '../plane/index.ts';
 import type { ContextStore, ListenAddress } from '../tls/index.ts';
-import { planeConfig } from './options.ts';
-import type { WorkerConfiguration } from './worker.ts';
 
 export interface WorkersOptions {
   readonly size: number;
@@ -36,6 +35,8 @@ export interface WorkersOptions {
   readonly conditions: Conditions;
   readonly logger: Logger;
   readonly observe: Observe;
+  /** Told how many workers accept connections, each time that may have changed. */
+  readonly able: (workers: number) => void;
 }
 
 /** Milliseconds beyond the drain timeout after which a worker that does not end is killed. */
@@ -153,11 +154,10 @@ export class Workers implements Serving {
 
   #configurationOf(id: number): WorkerConfiguration {
     const { demo, logger } = this.#options;
-    const { log, ...rest } = planeConfig(this.#config);
+    const { log, ...rest } = planeConfig(this.#config, demo);
     return {
       worker: id,
       plane: { ...rest, log: { ...log, level: logger.level as typeof log.level } },
-      demo: demo?.href ?? null,
       hasCounts: this.#counts.get(id)?.files !== null,
     };
   }
@@ -189,11 +189,13 @@ export class Workers implements Serving {
     const current = this.#store.current;
     const counts = { serving: 0, starting: 0, draining: 0, lagging: 0 };
     const behind: string[] = [];
+    let able = 0;
     for (const worker of this.#fleet.workers) {
       const state = stateOf(worker, this.#fleet.isSilent(worker));
       const lags = state === 'silent' || (state === 'serving' && worker.have !== current);
       if (lags) behind.push(`${worker.id} (process ${worker.pid}, generation ${worker.have?.number ?? 'none'})`);
       counts[lags ? 'lagging' : state === 'leaving' ? 'draining' : state === 'serving' ? 'serving' : 'starting'] += 1;
+      if (state === 'serving') able += 1;
       const labels = { worker: String(worker.id) };
       metrics.workerGeneration.set(labels, worker.have?.number ?? 0);
       if (!worker.vitals) continue;
@@ -202,15 +204,20 @@ export class Workers implements Serving {
       metrics.workerCpu.inc(labels, worker.vitals.cpu);
     }
     for (const [state, count] of Object.entries(counts)) metrics.workers.set({ state }, count);
-    const { size } = this.#options;
-    const able = counts.serving + counts.lagging;
-    const how = `${able} of ${size} workers serve`;
-    conditions.set('WorkersServing', able >= size, able >= size ? 'Serving' : 'Missing', how);
+    this.#showServing(able);
     if (behind.length === 0) conditions.set('WorkersInSync', true, 'InSync', `generation ${current.number} everywhere`);
     else {
       const why = `not at generation ${current.number}: worker ${behind.join(', ')}; replaced if it stays so`;
       conditions.set('WorkersInSync', false, 'Lagging', why);
     }
+  }
+
+  /** @param able workers that accept connections */
+  #showServing(able: number): void {
+    const { size, conditions } = this.#options;
+    const how = `${able} of ${size} workers serve`;
+    conditions.set('WorkersServing', able >= size, able >= size ? 'Serving' : 'Missing', how);
+    this.#options.able(able);
   }
 }
 

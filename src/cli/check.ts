@@ -1,8 +1,10 @@
-import { activationOptions, createSources, inspectMounts, storeOptions } from '../app/index.ts';
+import { activationOptions, createSources, inspectMounts } from '../app/index.ts';
 import type { ValidatedIdentity } from '../certificates/index.ts';
-import { demoTarget, loadConfig } from '../config/index.ts';
+import { loadConfig } from '../config/index.ts';
 import { coded, type Finding, SwivelError } from '../errors.ts';
+import { storeOptions } from '../plane/index.ts';
 import { type Inspection, inspect } from '../rotation/index.ts';
+import { demoTarget } from '../upstream/index.ts';
 import type { AdminAccess } from './admin-client.ts';
 import { type Outlook, outlookOf, servedElsewhere } from './against.ts';
 import type { ServeFlags } from './options.ts';

@@ -1,7 +1,6 @@
-import cluster from 'node:cluster';
-import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { catalogue, messageOf, SwivelError } from '../errors.ts';
+import { readVersion } from '../version.ts';
 import { EarlySignals } from './early-signals.ts';
 
 import { adminUrl, readServeFlags, serveFlags } from './options.ts';
@@ -15,7 +14,6 @@ export { exit } from './exit.ts';
  */
 export async function run(args: readonly string[]): Promise<number> {
   try {
-    if (cluster.isWorker) return await (await import('../app/index.ts')).work(readVersion());
     return await dispatch(args);
   } catch (error) {
     const failure =
@@ -179,9 +177,4 @@ function givenOnce(argv: Record<string, unknown>): boolean {
     if (Array.isArray(value) && !repeatable.has(flag)) throw new SwivelError('USAGE', `--${flag} is given twice`);
   }
   return true;
-}
-
-function readVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -2,11 +2,9 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { watchModes } from '../files/index.ts';
 import { logFormats, logLevels } from '../observe/index.ts';
+import { demoTarget } from '../upstream/index.ts';
 import { certificate, clientCertificates, expiry, gate, rotation, trust } from './certificates.ts';
 import { address, addressHint, duration, hostName, interval, longDuration, size } from './values.ts';
-
-/** The address of the upstream that shows what it receives; for `npm start` and first steps. */
-export const demoTarget = 'builtin:demo';
 
 const target = z.string().refine((text) => {
   if (text === demoTarget) return true;

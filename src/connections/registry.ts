@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import type { Logger, Metrics } from '../observe/index.ts';
+import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import { type CertificateTag, Connection } from './connection.ts';
 import { type DrainOptions, type DrainPlan, drainStep, earliest, planCut, planRetirement, planStop } from './policy.ts';
 
@@ -29,7 +29,7 @@ const draining = { state: 'draining' };
 /** Owns every client connection, handshaking and upgraded ones included, and drains those that are to end. */
 export class ConnectionRegistry {
   readonly #options: DrainOptions;
-  readonly #metrics: Metrics;
+  readonly #metrics: TrafficMetrics;
   readonly #logger: Logger;
   readonly #random: () => number;
   readonly #connections = new Map<Socket, Connection>();
@@ -41,7 +41,7 @@ export class ConnectionRegistry {
   #whenEmpty: (() => void)[] = [];
   #cut = 0;
 
-  constructor(options: DrainOptions, metrics: Metrics, logger: Logger, random: () => number = Math.random) {
+  constructor(options: DrainOptions, metrics: TrafficMetrics, logger: Logger, random: () => number = Math.random) {
     this.#options = options;
     this.#metrics = metrics;
     this.#logger = logger;

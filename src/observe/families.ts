@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { promClient } from './prom-client.ts';
 import { Counter as CounterOnSheet, Gauge as GaugeOnSheet, Histogram as HistogramOnSheet } from './sheet/families.ts';
 import type { Sheet } from './sheet/sheet.ts';
 import type { SheetSum } from './sheet/sum.ts';
@@ -8,6 +9,7 @@ const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 /** Makes families that only the process which has the admin endpoints knows, on a registry. Names get their prefix here. */
 export function familiesOf(registry: Registry) {
+  const { Counter, Gauge, Histogram } = promClient();
   const registers = [registry];
   return {
     counter: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
@@ -19,10 +21,13 @@ export function familiesOf(registry: Registry) {
   };
 }
 
-/** Makes families that every serving process counts on its sheet; the registry shows those of all processes together. */
-export function sheetFamiliesOf(registry: Registry, sheet: Sheet, sum: SheetSum) {
+/**
+ * Makes families that every serving process counts on its sheet, and shows those of all processes together.
+ * @param show called with each of them
+ */
+export function sheetFamiliesOf(sheet: Sheet, sum: SheetSum, show: (family: SheetFamily) => void) {
   const shown = <F extends SheetFamily>(family: F): F => {
-    registry.registerMetric(family as unknown as Metric);
+    show(family);
     return family;
   };
   return {

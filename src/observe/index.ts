@@ -8,7 +8,13 @@ export {
   logFormats,
   logLevels,
 } from './logger.ts';
-export { createMetrics, type Metrics, type MetricsOptions } from './metrics.ts';
+export {
+  createMetrics,
+  createTrafficMetrics,
+  type Metrics,
+  type MetricsOptions,
+  type TrafficMetrics,
+} from './metrics.ts';
 export { openSheetFiles, type SheetFiles } from './sheet/files.ts';
 export type { SheetDescriptors } from './sheet/layout.ts';
 export { CopyReader, SheetReader } from './sheet/reader.ts';

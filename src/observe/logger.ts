@@ -1,5 +1,6 @@
+import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
+import type Pretty from 'pino-pretty';
 
 export type { Logger } from 'pino';
 
@@ -41,6 +42,8 @@ export function createLogger(
   };
   if (destination) return pino(settings, destination);
   if (readable) {
+    // Hardly anybody reads the log of a server on a terminal: the others need not have it in memory.
+    const pretty = createRequire(import.meta.url)('pino-pretty') as typeof Pretty;
     return pino(settings, pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }));
   }
   return pino(settings, pino.destination({ dest: 1, sync: true }));

@@ -1,10 +1,14 @@
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Metric } from 'prom-client';
 import { familiesOf, sheetFamiliesOf } from './families.ts';
+import { promClient } from './prom-client.ts';
 import { Sheet } from './sheet/sheet.ts';
 import { SheetSum } from './sheet/sum.ts';
 
 /** Every metric of Swivel. Labels are bounded: never a path, a client or an unchecked name. */
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** What those count who serve. */
+export type TrafficMetrics = ReturnType<typeof createTrafficMetrics>;
 
 export interface MetricsOptions {
   readonly version: string;
@@ -14,11 +18,17 @@ export interface MetricsOptions {
   readonly sheet?: Sheet;
 }
 
+/** Makes what a worker counts, on its sheet; who has the registry shows it. */
+export function createTrafficMetrics(sheet: Sheet) {
+  return trafficMetrics(sheetFamiliesOf(sheet, new SheetSum(sheet), () => {}));
+}
+
 /**
  * Makes the metric families on a registry of their own. What a worker counts (connections, handshakes, requests) is counted on its sheet; the
  * registry of the primary shows the sheets of all that were attached to `sheets`.
  */
 export function createMetrics(options: MetricsOptions) {
+  const { collectDefaultMetrics, Registry } = promClient();
   const registry = new Registry();
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
   const families = familiesOf(registry);
@@ -30,7 +40,7 @@ export function createMetrics(options: MetricsOptions) {
     registry,
     sheets,
     ...certificateMetrics(families),
-    ...trafficMetrics(sheetFamiliesOf(registry, sheet, sheets)),
+    ...trafficMetrics(sheetFamiliesOf(sheet, sheets, (family) => registry.registerMetric(family as unknown as Metric))),
     ...workerMetrics(families),
   };
 }

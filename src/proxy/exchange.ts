@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { catalogue, type ErrorCode } from '../errors.ts';
-import type { Logger, Metrics } from '../observe/index.ts';
+import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import { type ConnectionUsed, noteConnection, type Target, type Upstream } from '../upstream/index.ts';
 import { ClientGone, RequestBody } from './body.ts';
 import type { Forward } from './decide.ts';
@@ -11,7 +11,7 @@ import type { Responder } from './responder.ts';
 
 /** What every exchange shares. */
 export interface ExchangeContext {
-  readonly metrics: Metrics;
+  readonly metrics: TrafficMetrics;
   readonly logger: Logger;
   /** Milliseconds to wait for a client that neither sends nor reads. */
   readonly idleTimeout: number;

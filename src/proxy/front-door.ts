@@ -12,7 +12,7 @@ import {
   type ConnectionRegistry,
   clientCertificateOf,
 } from '../connections/index.ts';
-import type { Logger, Metrics } from '../observe/index.ts';
+import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import type { ContextStore, ListenerEvents, ServedIdentity } from '../tls/index.ts';
 import type { Upstream } from '../upstream/index.ts';
 import type { ClientHeaderNames } from './client-headers.ts';
@@ -55,7 +55,7 @@ const saysNo =
 export class FrontDoor {
   readonly #store: ContextStore;
   readonly #connections: ConnectionRegistry;
-  readonly #metrics: Metrics;
+  readonly #metrics: TrafficMetrics;
   readonly #http1: Http1;
   readonly #http2: Http2;
   readonly #trust: ClientTrust;
@@ -69,7 +69,7 @@ export class FrontDoor {
     connections: ConnectionRegistry,
     upstreams: ReadonlyMap<string, Upstream>,
     options: FrontDoorOptions,
-    metrics: Metrics,
+    metrics: TrafficMetrics,
     logger: Logger,
   ) {
     this.#store = store;

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { ClientTrust, Connection } from '../connections/index.ts';
-import type { Logger, Metrics } from '../observe/index.ts';
+import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import type { Upstream } from '../upstream/index.ts';
 import { discard } from './body.ts';
 import type { ClientRules } from './client-rules.ts';
@@ -17,7 +17,7 @@ export interface HandlerOptions {
   readonly trust: ClientTrust;
   /** Whom the listener of a connection lets in. */
   readonly rulesOf: (connection: Connection) => ClientRules;
-  readonly metrics: Metrics;
+  readonly metrics: TrafficMetrics;
   readonly logger: Logger;
   /** Log each request. */
   readonly access: boolean;
@@ -36,7 +36,7 @@ export class RequestHandler {
     this.#options = options;
   }
 
-  get metrics(): Metrics {
+  get metrics(): TrafficMetrics {
     return this.#options.metrics;
   }
 

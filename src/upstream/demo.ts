@@ -1,6 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+/** The address of the upstream that shows what it receives; for `npm start` and first steps. */
+export const demoTarget = 'builtin:demo';
+
 export interface DemoUpstream {
   readonly url: URL;
   close(): void;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Logger, Metrics } from '../observe/index.ts';
+import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import type { UpstreamOptions } from './options.ts';
 import { select } from './selection.ts';
 import { Target } from './target.ts';
@@ -15,10 +15,10 @@ export class Upstream {
   readonly targets: readonly Target[];
   readonly #options: UpstreamOptions;
   readonly #logger: Logger;
-  readonly #metrics: Metrics;
+  readonly #metrics: TrafficMetrics;
   #cursor = 0;
 
-  constructor(name: string, urls: readonly URL[], options: UpstreamOptions, metrics: Metrics, logger: Logger) {
+  constructor(name: string, urls: readonly URL[], options: UpstreamOptions, metrics: TrafficMetrics, logger: Logger) {
     this.name = name;
     this.#options = options;
     this.#logger = logger;

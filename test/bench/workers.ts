@@ -9,13 +9,12 @@
  * have used for what they did carry (see `WorkersSample`). A second of processor time is worth less when all processors
  * of the machine are busy (caches, memory, wake-ups across processors), and with two workers they all are. So the one process is measured
  * beside a second, independent one; alone, it is shown for comparison. Figures are medians over the quieter half of the rounds, those
- * in which other processes took least of the machine; the ratios are medians of the ratios of each such round.
+ * in which other processes took least of the machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { percentilesOf } from '../support/load/percentiles.ts';
 import { forkUpstream } from '../support/load/upstream.ts';
 import { createAuthority } from '../support/pki.ts';
 import {
@@ -122,17 +121,19 @@ function comparisonOf(samples: readonly WorkersSample[][]): Comparison {
     one && apart && two ? [{ one, apart, two, neighbours: one.neighbours + apart.neighbours + two.neighbours }] : [],
   );
   const quiet = quietest(rounds);
-  const ratio = (of: (round: { one: WorkersSample; apart: WorkersSample; two: WorkersSample }) => number) =>
-    percentilesOf(quiet.map(of)).median;
+  const one = summarizeWorkers(quiet.map((round) => round.one));
+  const apart = summarizeWorkers(quiet.map((round) => round.apart));
+  const two = summarizeWorkers(quiet.map((round) => round.two));
+  const capacityOfOne = apart.capacity / 2;
   return {
-    one: summarizeWorkers(quiet.map(({ one }) => one)),
-    apart: summarizeWorkers(quiet.map(({ apart }) => apart)),
-    two: summarizeWorkers(quiet.map(({ two }) => two)),
+    one,
+    apart,
+    two,
     ratio: {
-      capacity: ratio(({ apart, two }) => (2 * two.capacity) / apart.capacity),
-      alone: ratio(({ one, two }) => two.capacity / one.capacity),
-      busiest: ratio(({ apart, two }) => (2 * two.capacityOfBusiest) / apart.capacity),
-      rate: ratio(({ one, two }) => two.rate / one.rate),
+      capacity: two.capacity / capacityOfOne,
+      alone: two.capacity / one.capacity,
+      busiest: two.capacityOfBusiest / capacityOfOne,
+      rate: two.rate / one.rate,
     },
   };
 }

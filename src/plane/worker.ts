@@ -1,5 +1,5 @@
 import { dropPrivileges, Observations, onOrphaned, refuseInspector, Worker, wireToPrimary } from '../cluster/index.ts';
-import { createLogger, createMetrics, type Reading, Sheet } from '../observe/index.ts';
+import { createLogger, createTrafficMetrics, type Reading, Sheet } from '../observe/index.ts';
 import { ContextStore, rehearse } from '../tls/index.ts';
 import { DataPlane } from './data-plane.ts';
 import { type PlaneConfig, storeOptions } from './options.ts';
@@ -8,7 +8,6 @@ import { type PlaneConfig, storeOptions } from './options.ts';
 export interface WorkerConfiguration {
   readonly worker: number;
   readonly plane: PlaneConfig;
-  readonly demo: string | null;
   /** Whether there are files to count in. */
   readonly hasCounts: boolean;
 }
@@ -26,7 +25,7 @@ export async function work(version: string): Promise<number> {
       if (!inspect) refuseInspector();
     },
     createPlane: (configuration, primary) => {
-      const { worker: id, plane: config, demo, hasCounts } = configuration as WorkerConfiguration;
+      const { worker: id, plane: config, hasCounts } = configuration as WorkerConfiguration;
       const sheet = new Sheet(hasCounts ? countsFiles : undefined);
       if (!hasCounts) counted = () => sheet.read();
       const logger = createLogger(config.log, undefined, { worker: id });
@@ -35,9 +34,8 @@ export async function work(version: string): Promise<number> {
       const store = new ContextStore(options);
       const observations = new Observations((some) => primary.tell('observed', some));
       const plane = new DataPlane(config, store, {
-        metrics: createMetrics({ version, sheet }),
+        metrics: createTrafficMetrics(sheet),
         logger,
-        demo: demo === null ? null : new URL(demo),
         observe: (id, fingerprint, refused) => {
           if (store.current.canaries.has(id)) observations.note(id, fingerprint, refused);
         },

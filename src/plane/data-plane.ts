@@ -1,6 +1,5 @@
-import { demoTarget } from '../config/index.ts';
 import { ConnectionRegistry, type ConnectionSummary, type StopResult } from '../connections/index.ts';
-import type { Logger, Metrics } from '../observe/index.ts';
+import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import { FrontDoor, type FrontDoorOptions } from '../proxy/index.ts';
 import { LocalPublisher } from '../rotation/index.ts';
 import { type ContextStore, type ListenAddress, TlsListener } from '../tls/index.ts';
@@ -9,10 +8,8 @@ import { clientRules, doorOptions, listenerOptions, type PlaneConfig } from './o
 
 /** What the parts of the plane are joined to. */
 export interface PlaneSurroundings extends Pick<FrontDoorOptions, 'observe' | 'peers'> {
-  readonly metrics: Metrics;
+  readonly metrics: TrafficMetrics;
   readonly logger: Logger;
-  /** Where the demo upstream is; null when it does not run. */
-  readonly demo: URL | null;
 }
 
 /** Everything that serves clients: in the one process, or in each worker. */
@@ -27,12 +24,12 @@ export class DataPlane {
   readonly #abandoned = new AbortController();
 
   constructor(config: PlaneConfig, store: ContextStore, surroundings: PlaneSurroundings) {
-    const { metrics, logger, demo, ...joints } = surroundings;
+    const { metrics, logger, ...joints } = surroundings;
     this.store = store;
     this.#logger = logger;
     this.#connections = new ConnectionRegistry(config.drain, metrics, logger);
     this.publisher = new LocalPublisher(store, this.#connections, config.drain.untrusted);
-    this.#upstreams = createUpstreams(config, demo, metrics, logger);
+    this.#upstreams = createUpstreams(config, metrics, logger);
     const options = { ...doorOptions(config), ...joints };
     this.#door = new FrontDoor(store, this.#connections, this.#upstreams, options, metrics, logger);
     this.listeners = config.listeners.map((listener) => {
@@ -97,14 +94,13 @@ export class DataPlane {
 
 function createUpstreams(
   { upstreams, proxy }: PlaneConfig,
-  demo: URL | null,
-  metrics: Metrics,
+  metrics: TrafficMetrics,
   logger: Logger,
 ): Map<string, Upstream> {
   const options = { ...proxy, idleTimeout: proxy.bodyTimeout };
   return new Map(
     Object.entries(upstreams).map(([name, { targets }]) => {
-      const urls = targets.map((target) => (target === demoTarget && demo ? demo : new URL(target)));
+      const urls = targets.map((target) => new URL(target));
       return [name, new Upstream(name, urls, options, metrics, logger)];
     }),
   );
