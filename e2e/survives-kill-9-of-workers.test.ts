@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { KubernetesVolume, temporaryDirectory } from '../test/support/files.ts';
 import { forkUpstream } from '../test/support/load/upstream.ts';
 import { createAuthority, type Leaf } from '../test/support/pki.ts';
-import { MarkedLoad, type Strike, strike, unaccounted } from './support/marked-load.ts';
+import { MarkedLoad, overcharged, type Strike, strike, unaccounted } from './support/marked-load.ts';
 import { type RunningSwivel, startSwivel } from './support/swivel.ts';
 import { until } from './support/until.ts';
 import { childrenOf, descriptorsOf, metricsOf, settled, sharedFiles, workersOf } from './support/workers.ts';
@@ -14,6 +14,8 @@ import { childrenOf, descriptorsOf, metricsOf, settled, sharedFiles, workersOf }
 const seconds = Number(process.env['SWIVEL_SOAK_SECONDS'] ?? 8);
 const size = 2;
 const rotationsPerSecond = 2;
+/** Of each HTTP/2 connection. */
+const streams = 3;
 
 /** Something that is done again and again until it is told to stop. */
 function again(t: TestContext, everyMs: number, work: () => Promise<void>): { stop(): Promise<void> } {
@@ -50,7 +52,8 @@ class Scrapes {
     const now = await metricsOf(this.#swivel);
     this.count += 1;
     for (const [series, value] of this.#before) {
-      if (!/^\w+_(total|count|bucket|sum)(\{|$)/.test(series)) continue;
+      // prom-client ends the names of some gauges in _total.
+      if (!/^swivel_\w+_(total|count|bucket|sum)(\{|$)/.test(series)) continue;
       const after = now.get(series);
       // What a worker used of the machine ends with it.
       if (after === undefined && /[{,]worker="/.test(series)) continue;
@@ -103,7 +106,7 @@ test(`kill -9 of a random worker every second for ${seconds} seconds costs what 
   });
   await settled(swivel, size);
   const load = new MarkedLoad(t, { port: swivel.port, ca: authority.certificatePem });
-  load.start();
+  load.start({ streams });
   const scrapes = new Scrapes(swivel);
   await scrapes.look();
   const before = await holdings(swivel);
@@ -157,11 +160,14 @@ test(`kill -9 of a random worker every second for ${seconds} seconds costs what 
       `${scrapes.sumOf('swivel_requests_total')} requests counted`,
   );
   assert.deepEqual(unaccounted(load.losses, strikes), [], 'lost on a connection to a worker that was not killed');
-  assert.ok(strikes.length >= seconds - 1, `${strikes.length} kills`);
+  assert.deepEqual(overcharged(load.losses, streams), []);
+  assert.ok(strikes.length >= seconds / 2, `${strikes.length} kills`);
   assert.deepEqual(stale, []);
   assert.deepEqual(scrapes.faults, []);
   assert.equal(scrapes.sumOf('swivel_worker_deaths_total'), strikes.length);
-  assert.ok(scrapes.sumOf('swivel_requests_total') >= load.answered, 'answers were not counted');
+  // What was answered in the very turn of the event loop in which the worker was killed was not written down yet.
+  const uncounted = load.answered - scrapes.sumOf('swivel_requests_total');
+  assert.ok(uncounted <= connections, `${uncounted} answers were not counted`);
   const after = await until('what killed workers left is gone', async () => {
     const now = await holdings(swivel);
     return JSON.stringify(now) === JSON.stringify(before) && now;

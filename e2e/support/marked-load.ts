@@ -10,8 +10,8 @@ import { answerOf, type Door, fingerprintOn, Http2Client, KeepAlive } from './cl
 interface Mark {
   /** The client's port; null when no connection came about. */
   port: number | null;
-  /** Monotonic milliseconds of when it came about. */
-  openedAt: number;
+  /** Monotonic milliseconds of when it was asked for. */
+  readonly beganAt: number;
 }
 
 /** A request, or a handshake, that got no whole answer. */
@@ -126,7 +126,7 @@ export class MarkedLoad {
   }
 
   async #connect(kind: string, protocol: string): Promise<{ readonly socket: TLSSocket; readonly mark: Mark } | null> {
-    const mark: Mark = { port: null, openedAt: 0 };
+    const mark: Mark = { port: null, beganAt: performance.now() };
     const { port, ca } = this.#door;
     const trust = ca === undefined ? {} : { ca };
     const socket = connect({ host, port, servername: name, ALPNProtocols: [protocol], ...trust });
@@ -134,7 +134,6 @@ export class MarkedLoad {
     socket.once('close', () => this.#open.delete(socket));
     socket.once('connect', () => {
       mark.port = socket.localPort ?? null;
-      mark.openedAt = performance.now();
     });
     try {
       await new Promise<void>((resolve, reject) => {
@@ -232,7 +231,14 @@ export class MarkedLoad {
 
 /** The losses that no kill accounts for: their connection was not one of a worker that was killed while it was open. */
 export function unaccounted(losses: readonly Loss[], strikes: readonly Strike[]): Loss[] {
-  const isOf = ({ port, openedAt, at }: Loss, struck: Strike) =>
-    port !== null && struck.ports.has(port) && openedAt <= struck.at && struck.at <= at;
+  const isOf = ({ port, beganAt, at }: Loss, struck: Strike) =>
+    port !== null && struck.ports.has(port) && beganAt <= struck.at && struck.at <= at;
   return losses.filter((loss) => !strikes.some((struck) => isOf(loss, struck)));
+}
+
+/** The connections on which more was lost than can be in flight on one, by the client's port. @param streams of an HTTP/2 connection */
+export function overcharged(losses: readonly Loss[], streams: number): number[] {
+  const byConnection = Map.groupBy(losses, ({ port, beganAt }) => `${port} ${beganAt}`);
+  const isTooMuch = (lost: readonly Loss[]) => lost.length > (lost[0]?.kind === 'http2' ? streams : 1);
+  return [...byConnection.values()].filter(isTooMuch).map(([loss]) => loss?.port ?? 0);
 }

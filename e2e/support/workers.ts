@@ -67,6 +67,15 @@ export async function descriptorsOf(pid: number): Promise<string[]> {
   return links.filter((link) => link !== null);
 }
 
+/** Whether somebody accepts connections on a port of loopback, without making one. */
+export async function isListening(port: number): Promise<boolean> {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  // 0A: listens.
+  return (await readFile('/proc/net/tcp', 'utf8'))
+    .split('\n')
+    .some((line) => line.includes(`${local}00000000:0000 0A`));
+}
+
 /** Files of Swivel in the memory file system; there is never one with a name for longer than it takes to make it. */
 export async function sharedFiles(): Promise<string[]> {
   return (await readdir('/dev/shm')).filter((name) => name.startsWith('swivel-'));

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AdminServer, type StatusSources } from '../admin/index.ts';
@@ -10,7 +9,9 @@ import {
   privilegeFindings,
   refuseInspector,
   type Serving,
+  thisMachine,
   workerIdentity,
+  workersFor,
 } from '../cluster/index.ts';
 import type { Config } from '../config/index.ts';
 import type { StopResult } from '../connections/index.ts';
@@ -152,7 +153,7 @@ export async function start(config: Config, version: string): Promise<Running> {
 
 /** How many workers serve, and as whom; null when this process serves itself. */
 function processesFor(config: Config): { readonly size: number; readonly identity: Identity | null } | null {
-  const size = config.workers === 'auto' ? availableParallelism() : config.workers;
+  const size = config.workers === 'auto' ? workersFor(thisMachine()) : config.workers;
   const identity = workerIdentity(config.process);
   // Another user can only be another process: this one has to go on reading the keys.
   return size === 1 && identity === null ? null : { size, identity };

@@ -31,15 +31,22 @@ interface Failure {
 export class Channel<Theirs extends Methods> {
   readonly #wire: Wire;
   readonly #methods: Methods;
+  readonly #fault: (error: unknown) => void;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #nextId = 1;
   #closed = false;
 
-  /** @param methods what the other end may call */
-  constructor(wire: Wire, methods: Methods) {
+  /**
+   * @param methods what the other end may call
+   * @param fault told of what a method threw that nobody waits for: a message, whatever it says, never ends the process that gets it
+   */
+  constructor(wire: Wire, methods: Methods, fault: (error: unknown) => void = warn) {
     this.#wire = wire;
     this.#methods = methods;
-    wire.receive((message, handle) => void this.#received(message as Message, handle));
+    this.#fault = fault;
+    wire.receive((message, handle) => {
+      if (typeof message === 'object' && message !== null) void this.#received(message as Message, handle);
+    });
   }
 
   /** Calls a method of the other end. @throws SwivelError WORKER_GONE when the channel closes first, or what the method throws */
@@ -75,16 +82,21 @@ export class Channel<Theirs extends Methods> {
       return;
     }
     const { call, argument, id } = message;
-    const method = this.#methods[call];
+    // What the other end says is not trusted to be one of the names that were agreed on.
+    const method = Object.hasOwn(this.#methods, call) ? this.#methods[call] : undefined;
     try {
       if (!method) throw new SwivelError('INTERNAL', `there is no method ${call}`);
       const result = await method(argument as never, handle as never);
       if (id !== undefined) this.#wire.send({ reply: id, result } satisfies Message);
     } catch (error) {
-      if (id === undefined) throw error;
-      this.#wire.send({ reply: id, error: failureOf(error) } satisfies Message);
+      if (id === undefined) this.#fault(error);
+      else this.#wire.send({ reply: id, error: failureOf(error) } satisfies Message);
     }
   }
+}
+
+function warn(error: unknown): void {
+  process.emitWarning(messageOf(error), 'ChannelWarning');
 }
 
 function failureOf(error: unknown): Failure {

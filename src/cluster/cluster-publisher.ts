@@ -31,7 +31,12 @@ export class ClusterPublisher implements GenerationPublisher {
       return {
         failures: [...prepared.failures, ...ballot.failures],
         commit: async () => {
-          prepared.commit();
+          try {
+            prepared.commit();
+          } catch (error) {
+            ballot.abort();
+            throw error;
+          }
           const drained = await ballot.commit();
           this.#fleet.sweep();
           return drained;

@@ -25,6 +25,8 @@ export class Distribution {
   readonly #workers: () => Iterable<ManagedWorker>;
   readonly #standard: Standard;
   #publishing: PromiseWithResolvers<void> | null = null;
+  /** What was committed last. */
+  #published: Goal | null = null;
 
   constructor(workers: () => Iterable<ManagedWorker>, standard: Standard) {
     this.#workers = workers;
@@ -54,6 +56,8 @@ export class Distribution {
           failures.push(...answer);
           ready.push(worker);
         } catch (error) {
+          // What it has is not what it was thought to have, perhaps: it gets all of it anew, and is replaced if that fails as well.
+          worker.have = null;
           refusals.push(`worker ${worker.id}: ${messageOf(error)}`);
         }
       }),
@@ -67,6 +71,7 @@ export class Distribution {
       throw new SwivelError('WORKER_REFUSED', `a worker cannot prepare the new generation: ${refusals.join('; ')}`);
     }
     const commit = async () => {
+      this.#published = goal;
       const drained = new Map<string, number>();
       await Promise.all(
         ready.map(async (worker) => {
@@ -82,7 +87,7 @@ export class Distribution {
   }
 
   /**
-   * Brings one worker to what is current, whatever it has.
+   * Brings one worker to what is current, whatever it has. One that starts is `joining` then.
    * @returns once it has that, and nothing else is on its way
    * @throws SwivelError WORKER_GONE, WORKER_REFUSED
    */
@@ -91,12 +96,18 @@ export class Distribution {
     try {
       while (this.#publishing || worker.have !== this.#standard.current) {
         await this.#publishing?.promise;
-        if (worker.have === this.#standard.current) continue;
-        const goal = { contents: this.#standard.current, ticketKeys: this.#standard.ticketKeys, now: Date.now() };
+        await worker.idle;
+        const { current: contents, ticketKeys } = this.#standard;
+        if (worker.have === contents) continue;
+        // By the same time as the others: it decides who serves a name.
+        const now = this.#published?.contents === contents ? this.#published.now : Date.now();
+        const goal = { contents, ticketKeys, now };
         const [refused] = await worker.prepare(goal);
         if (refused) throw new SwivelError('WORKER_REFUSED', `worker ${worker.id}: ${refused.message}`);
         await worker.commit(goal);
       }
+      // In the same moment, so that it takes part in whatever is published from now on.
+      if (worker.state === 'starting') worker.state = 'joining';
     } finally {
       worker.catchingUp = false;
     }

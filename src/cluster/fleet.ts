@@ -2,7 +2,7 @@ import type { ConnectionSummary, StopResult } from '../connections/index.ts';
 import { catalogue, messageOf, SwivelError } from '../errors.ts';
 import type { Logger } from '../observe/index.ts';
 import { Distribution, type Standard } from './distribution.ts';
-import { absent, ManagedWorker, type WorkerProcess } from './managed-worker.ts';
+import { absent, ManagedWorker, type WorkerProcess, type WorkerTidings } from './managed-worker.ts';
 import { type Beginning, type Observation, protocol, type Vitals } from './methods.ts';
 import { Respawn } from './respawn.ts';
 import { SharedIssuers } from './shared-issuers.ts';
@@ -180,15 +180,17 @@ export class Fleet {
     return replaced;
   }
 
-  /** @returns who took its place; null when it is being replaced already */
+  /** @returns who took its place; null when it is being replaced already, or needs no replacement any more */
   async #replace(worker: ManagedWorker): Promise<ManagedWorker | null> {
     if (this.#stopping) throw new SwivelError('SHUTTING_DOWN');
-    if (this.#successors.has(worker)) return null;
+    if (worker.dismissed || worker.state === 'gone' || this.#successors.has(worker)) return null;
     const next = this.#spawn();
     this.#successors.set(worker, next);
     try {
       await next.serves;
     } catch (error) {
+      // A signal to the whole group asks workers to be replaced, and the primary to stop right after.
+      if (this.#stopping) throw new SwivelError('SHUTTING_DOWN');
       const why = `worker ${next.id} was to take the place of worker ${worker.id}: ${messageOf(error)}`;
       throw new SwivelError('WORKERS_FAILED', why, { cause: error });
     } finally {
@@ -201,18 +203,25 @@ export class Fleet {
 
   /** Starts as many as are missing. */
   #fill(): void {
+    if (this.#filling) clearTimeout(this.#filling);
     this.#filling = null;
     if (this.#stopping) return;
     const staying = this.workers.filter(({ dismissed }) => !dismissed).length;
     const inAddition = [...this.#successors].filter(
       ([old, next]) => old.state !== 'gone' && next.state !== 'gone',
     ).length;
-    for (let missing = this.#options.size + inAddition - staying; missing > 0; missing -= 1) this.#spawn();
+    try {
+      for (let missing = this.#options.size + inAddition - staying; missing > 0; missing -= 1) this.#spawn();
+    } catch (error) {
+      this.#tell(error);
+      this.#filling = setTimeout(() => this.#fill(), this.#respawn.delayAfter(false, performance.now()));
+      this.#giveUp(error);
+    }
   }
 
   #spawn(): ManagedWorker {
     const id = this.#nextId++;
-    const worker = new ManagedWorker(id, this.#options.spawn(id), {
+    const tidings: WorkerTidings = {
       vitals: (vitals) => this.#options.vitals(id, vitals),
       observed: this.#options.observed,
       learned: (certificates) => {
@@ -224,7 +233,8 @@ export class Fleet {
       replaceMe: () => {
         this.#replace(worker).catch((error) => this.#tell(error));
       },
-    });
+    };
+    const worker = new ManagedWorker(id, this.#options.spawn(id), tidings, (error) => this.#tell(error));
     this.#workers.set(id, worker);
     void worker.exited.then((how) => this.#exited(worker, how));
     worker.begins(this.#begin(worker));
@@ -241,9 +251,9 @@ export class Fleet {
     if (this.#logLevel !== null) worker.setLogLevel(this.#logLevel);
     worker.learn(this.#issuers.all);
     await this.distribution.bringUp(worker);
-    worker.state = 'joining';
     await worker.listen();
-    worker.state = 'serving';
+    // Unless it was told to leave meanwhile.
+    if (worker.state === 'joining') worker.state = 'serving';
   }
 
   #serves(worker: ManagedWorker): void {
@@ -251,7 +261,7 @@ export class Fleet {
     const line = { event: 'worker', worker: worker.id, pid: worker.pid, version: worker.version };
     this.#logger.info({ ...line, generation: worker.have?.number }, 'worker serves');
     const serving = this.workers.filter(({ state }) => state === 'serving').length;
-    if (serving >= this.#options.size || this.#respawn.failures > 0) this.#open.resolve();
+    if (serving >= this.#options.size) this.#open.resolve();
     this.#options.changed();
   }
 
@@ -279,7 +289,7 @@ export class Fleet {
       const { remedy } = catalogue.WORKER_DIED;
       const line = { event: 'worker', code: 'WORKER_DIED', worker: worker.id, pid: worker.pid, how, remedy };
       this.#logger.error({ ...line, replacedInMs: Math.round(wait) }, `worker ${worker.id} died (${how})`);
-      this.#giveUp(worker, how);
+      this.#giveUp(worker.failure ?? new Error(`worker ${worker.id} ended with ${how}`));
       if (wait === 0) this.#fill();
       else this.#filling ??= setTimeout(() => this.#fill(), wait);
     }
@@ -287,12 +297,12 @@ export class Fleet {
   }
 
   /** At start, when none of them can serve. */
-  #giveUp(worker: ManagedWorker, how: string): void {
+  #giveUp(failure: unknown): void {
     if (this.workers.some(({ state }) => state === 'serving')) this.#open.resolve();
     else if (this.#respawn.failures >= startsTried) {
-      const why = worker.failure ? messageOf(worker.failure) : `worker ${worker.id} ended with ${how}`;
-      const known = worker.failure instanceof SwivelError ? worker.failure : null;
-      this.#open.reject(known ?? new SwivelError('WORKERS_FAILED', `no worker gets as far as to serve: ${why}`));
+      const known = failure instanceof SwivelError ? failure : null;
+      const why = `no worker gets as far as to serve: ${messageOf(failure)}`;
+      this.#open.reject(known ?? new SwivelError('WORKERS_FAILED', why));
     }
   }
 
@@ -304,13 +314,14 @@ export class Fleet {
     for (const worker of this.#workers.values()) {
       if (late || !worker.begun) continue;
       worker.beat(silentAfter);
-      worker.behindFor = worker.attends && worker.have !== this.#standard.current ? worker.behindFor + 1 : 0;
+      const isBehind = worker.state === 'serving' && worker.have !== this.#standard.current;
+      worker.behindFor = isBehind ? worker.behindFor + 1 : 0;
       if (worker.isSilent(replacedAfter)) {
         const { summary, remedy } = catalogue.WORKER_SILENT;
         const line = { event: 'worker', code: 'WORKER_SILENT', worker: worker.id, pid: worker.pid, remedy };
         this.#logger.error(line, summary);
         worker.kill('SIGKILL');
-      } else if (worker.behindFor === replacedAfter) {
+      } else if (worker.behindFor > 0 && worker.behindFor % replacedAfter === 0) {
         this.#replace(worker).catch((error) => this.#tell(error));
       }
     }

@@ -10,6 +10,7 @@ export { Channel, type Methods, type Wire } from './channel.ts';
 export { ClusterPublisher } from './cluster-publisher.ts';
 export { Distribution } from './distribution.ts';
 export { Fleet, type FleetOptions, type Replacement } from './fleet.ts';
+export { type Machine, quotaOf, thisMachine, workersFor } from './machine.ts';
 export { ManagedWorker, type WorkerProcess, type WorkerState } from './managed-worker.ts';
 export type { Beginning, Observation, PrimaryMethods, Vitals, WorkerMethods } from './methods.ts';
 export { Observations } from './observations.ts';

@@ -64,8 +64,11 @@ export class ManagedWorker {
   /** One change after another: their parcels must not mix. */
   #sending: Promise<unknown> = Promise.resolve();
 
-  /** @param tidings what it tells that concerns others */
-  constructor(id: number, process: WorkerProcess, tidings: WorkerTidings) {
+  /**
+   * @param tidings what it tells that concerns others
+   * @param fault told of what went wrong with that
+   */
+  constructor(id: number, process: WorkerProcess, tidings: WorkerTidings, fault: (error: unknown) => void) {
     this.id = id;
     this.#process = process;
     const methods: PrimaryMethods = {
@@ -83,7 +86,7 @@ export class ManagedWorker {
           listener(message, handle);
         }),
     };
-    this.#channel = new Channel<WorkerMethods>(wire, methods);
+    this.#channel = new Channel<WorkerMethods>(wire, methods, fault);
     const { promise, resolve } = Promise.withResolvers<string>();
     this.exited = promise;
     process.onExit((how) => {
@@ -157,21 +160,31 @@ export class ManagedWorker {
   /** Has it build a generation. @returns what cannot be served */
   async prepare({ contents, ticketKeys, now }: Goal): Promise<readonly Finding[]> {
     const answer = this.#sending.then(async () => {
-      for (const parcel of deliveriesBetween(this.have, contents)) {
+      const { have } = this;
+      for (const parcel of deliveriesBetween(have, contents)) {
         this.#channel.tell('deliver', parcel);
         await yieldToEvents();
       }
-      return { answer: this.#channel.call('prepare', changeBetween(this.have, contents, ticketKeys, now)) };
+      return { answer: this.#channel.call('prepare', changeBetween(have, contents, ticketKeys, now)) };
     });
-    this.#sending = answer;
+    this.#sending = answer.catch(() => {});
     return (await answer).answer;
   }
 
   /** Has it serve what it built. @returns how many connections drain, by fingerprint */
   async commit({ contents }: Goal): Promise<ReadonlyMap<string, number>> {
-    const drained = await this.#channel.call('commit', contents.number);
-    this.have = contents;
+    const drained = this.#channel.call('commit', contents.number).then((counts) => {
+      this.have = contents;
+      return counts;
+    });
+    // The next change starts from what the worker has then, however late it says so.
+    this.#sending = drained.catch(() => {});
     return drained;
+  }
+
+  /** Resolves when no change is on its way to it, and no answer to a commit is due. */
+  get idle(): Promise<unknown> {
+    return this.#sending;
   }
 
   abort(): void {

@@ -22,7 +22,7 @@ export function spawnWorker({ program, execArgv, env, descriptors }: SpawnOption
     stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...descriptors],
   });
   const worker = cluster.fork(env);
-  // Of a process that could not be started, or does not read any more, its end tells enough.
+  // Of a process that does not read any more, its end tells enough.
   worker.process.on('error', () => {});
   worker.on('error', () => {});
   return {
@@ -34,8 +34,11 @@ export function spawnWorker({ program, execArgv, env, descriptors }: SpawnOption
       receive: (listener) => void worker.on('message', listener),
     },
     kill: (signal) => void worker.process.kill(signal),
-    onExit: (listener) =>
-      void worker.process.once('exit', (code, signal) => listener(signal ? `signal ${signal}` : `code ${code}`)),
+    onExit: (listener) => {
+      worker.process.once('exit', (code, signal) => listener(signal ? `signal ${signal}` : `code ${code}`));
+      // What never ran never ends.
+      if (worker.process.pid === undefined) worker.process.once('error', ({ message }) => listener(message));
+    },
   };
 }
 

@@ -45,6 +45,8 @@ export class Worker {
   #publication: Publication | null = null;
   #turn: Promise<unknown> = Promise.resolve();
   #pulse: NodeJS.Timeout | null = null;
+  /** Drains under way: one to leave may be overtaken by one to stop. */
+  #ending = 0;
 
   constructor(wire: Wire, options: WorkerOptions) {
     this.#options = options;
@@ -133,11 +135,17 @@ export class Worker {
   }
 
   async #end<T>(drain: () => Promise<T>): Promise<T> {
-    const result = await drain();
-    if (this.#pulse) clearInterval(this.#pulse);
-    // The answer goes out first.
-    setImmediate(() => this.#ended.resolve());
-    return result;
+    this.#ending += 1;
+    try {
+      return await drain();
+    } finally {
+      if (this.#pulse) clearInterval(this.#pulse);
+      this.#ending -= 1;
+      // The answers go out first.
+      setImmediate(() => {
+        if (this.#ending === 0) this.#ended.resolve();
+      });
+    }
   }
 
   /** One generation after another: the store prepares one at a time. */

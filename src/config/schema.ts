@@ -173,7 +173,9 @@ export const configSchema = z.strictObject({
   workers: z
     .union([z.literal('auto'), z.int().min(1).max(512)], 'must be auto or a whole number from 1 to 512')
     .default('auto')
-    .describe('Processes that serve. auto: as many as there are CPUs to use; with 1, everything is one process.'),
+    .describe(
+      'Processes that serve. auto: one for each CPU, as far as the memory goes; with 1, everything is one process.',
+    ),
 });
 
 function isRange(text: string): boolean {

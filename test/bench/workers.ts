@@ -7,9 +7,9 @@
  * Clients and upstream need the processor too, so that on two cores the rates themselves cannot double. Compared are
  * capacities: how much the workers would carry with a core for each, from the processor time that they (and the primary)
  * have used for what they did carry (see `WorkersSample`). A second of processor time is worth less when all processors
- * of the machine are busy (caches, memory, wake-ups across processors), and with two workers they all are. So the one process is measured
- * beside a second, independent one; alone, it is shown for comparison. Figures are medians over the quieter half of the rounds, those
- * in which other processes took least of the machine.
+ * of the machine are busy (caches, memory, wake-ups across processors), and with two workers they all are. So the one
+ * process is measured beside a second, independent one; alone, it is shown for comparison. Figures are medians over the
+ * quieter half of the rounds, those in which other processes took least of the machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
