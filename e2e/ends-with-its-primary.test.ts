@@ -14,7 +14,7 @@ interface Scene {
   readonly upstream: HeldUpstream;
   readonly door: { readonly port: number; readonly ca: string };
   readonly certs: string;
-  readonly pids: readonly number[];
+  readonly pids: number[];
 }
 
 const workers = ['--workers', '2'];
@@ -27,9 +27,11 @@ async function start(t: TestContext, drain: object, wrap: readonly string[] = []
   await writePair(certs, 'tls', await authority.issue());
   const upstream = await startHeldUpstream(t);
   const options = { certs, upstream: upstream.url, config: { drain }, flags: workers, wrap };
-  const swivel = await startSwivel(killable(t), options);
-  const pids = (await settled(swivel, 2)).map(({ pid }) => pid);
+  const pids: number[] = [];
+  // First, for the end of Swivel is the end of all its processes.
   endAfter(t, pids);
+  const swivel = await startSwivel(killable(t), options);
+  pids.push(...(await settled(swivel, 2)).map(({ pid }) => pid));
   return { swivel, upstream, door: { port: swivel.port, ca: authority.certificatePem }, certs, pids };
 }
 
@@ -67,11 +69,8 @@ async function killPrimary({ child }: SwivelProcess): Promise<void> {
 
 /** Nothing of it runs, and no file of it is left. Its output is open for as long as one of its processes runs. */
 async function nothingIsLeftOf(swivel: SwivelProcess, pids: readonly number[]): Promise<void> {
+  await until('its processes end', async () => !(await Promise.all(pids.map(runs))).includes(true));
   await swivel.ended();
-  assert.deepEqual(
-    await Promise.all(pids.map(runs)),
-    pids.map(() => false),
-  );
   await until('no file is left', async () => (await sharedFiles()).length === 0);
 }
 
@@ -155,9 +154,25 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     await busy.finish();
     const { code, stdout } = await swivel.process.ended();
     assert.equal(code, 0);
-    assert.doesNotMatch(stdout, /WORKER_|"level":"error"/);
+    assert.doesNotMatch(stdout, /WORKERS?_|"level":"error"/);
     const stopped = await swivel.process.line(isEvent('stopped'));
     assert.deepEqual([stopped['level'], stopped['cut']], ['info', 0]);
     await nothingIsLeftOf(swivel.process, pids);
   });
 }
+
+test('a stop that comes while workers are being replaced ends those that start as well', bounded, async (t) => {
+  const scene = await start(t, { timeout: '30s', spread: '0s' });
+  const { swivel, pids } = scene;
+  const busy = await keepBusy(t, scene);
+  for (const pid of pids) process.kill(pid, 'SIGTERM');
+  await until('others start', async () => (await childrenOf(swivel.process.pid)).length === 4);
+  swivel.process.kill('SIGTERM');
+  await swivel.process.line(isEvent('stopping'));
+  pids.push(...(await childrenOf(swivel.process.pid)).map(({ pid }) => pid));
+  await busy.finish();
+  const { code, stdout } = await swivel.process.ended();
+  assert.equal(code, 0);
+  assert.doesNotMatch(stdout, /WORKERS?_|"level":"error"/);
+  await nothingIsLeftOf(swivel.process, pids);
+});

@@ -7,7 +7,7 @@ import { KubernetesVolume, secretOf, temporaryDirectory, writeAtomically } from 
 import { createAuthority, type Leaf } from '../test/support/pki.ts';
 import { openHttp1, shownTo } from './support/clients.ts';
 import { startHeldUpstream } from './support/held-upstream.ts';
-import { type Holdings, holdingsOf, inspectable } from './support/inspector.ts';
+import { type Holdings, holdingsOf, holdingsOfAll, inspectable } from './support/inspector.ts';
 import { bounded, type RunningSwivel, startSwivel } from './support/swivel.ts';
 import { until } from './support/until.ts';
 
@@ -42,7 +42,12 @@ test('1,000 rotations and a storm of 2,000 changes leave nothing behind', bounde
   await volume.updateLeaf(last);
   const upstream = await startHeldUpstream(t);
   const drain = { timeout: '2s', spread: '100ms' };
-  const swivel = await startSwivel(t, { certs: base, upstream: upstream.url, config: { drain }, env: inspectable });
+  const swivel = await startSwivel(t, {
+    certs: base,
+    upstream: upstream.url,
+    config: { drain, workers: 1 },
+    env: inspectable,
+  });
   const door = { port: swivel.port, ca: authority.certificatePem };
   const log = swivel.process.follow();
 
@@ -117,4 +122,38 @@ test('1,000 rotations and a storm of 2,000 changes leave nothing behind', bounde
     assert.ok(after.contexts <= before.contexts + 1, 'one more identity, one more context');
     noMoreThan(before, after);
   });
+});
+
+test('rotations leave nothing behind in a primary and its workers', bounded, async (t) => {
+  const authority = await createAuthority();
+  const leaves = await authority.issueMany(Array.from({ length: 20 }, () => ({})));
+  const base = await temporaryDirectory(t);
+  const volume = new KubernetesVolume(base);
+  await volume.updateLeaf(leaves[0] as Leaf);
+  const upstream = await startHeldUpstream(t);
+  const config = { drain: { timeout: '1s', spread: '100ms' }, workers: 2, process: { inspect: true } };
+  const swivel = await startSwivel(t, { certs: base, upstream: upstream.url, config, env: inspectable });
+  const log = swivel.process.follow();
+  const rotate = async (times: number) => {
+    for (let i = 1; i <= times; i += 1) {
+      const leaf = leaves[i % leaves.length] as Leaf;
+      await volume.updateLeaf(leaf);
+      await log(({ event, to }) => event === 'rotation' && to === leaf.fingerprint256);
+      if (i % 20 === 0)
+        void (await openHttp1(t, { port: swivel.port, ca: authority.certificatePem }, 'localhost')).get();
+    }
+    await until('every connection has left', async () => (await swivel.status()).connections.open === 0);
+  };
+  await rotate(100);
+  const before = await holdingsOfAll(swivel.process, 3);
+  await rotate(300);
+  const after = await holdingsOfAll(swivel.process, 3);
+  for (const [i, process] of ['the primary', 'a worker', 'a worker'].entries()) {
+    const [early, late] = [before[i] as Holdings, after[i] as Holdings];
+    const heap = late.heapBytes - early.heapBytes;
+    t.diagnostic(`${process}: ${late.contexts} contexts, heap ${Math.round(heap / 1024)} KiB more`);
+    assert.ok(heap < 2 * mebibyte, `the heap of ${process} grew by ${heap} bytes`);
+    assert.ok(late.contexts <= early.contexts + 1 && late.contexts <= 6, `${late.contexts} contexts in ${process}`);
+    assert.ok(late.timers <= early.timers + 5, `${late.timers} timers in ${process}, up from ${early.timers}`);
+  }
 });

@@ -83,8 +83,9 @@ async function copied(t: TestContext): Promise<{ readonly worker: string; readon
   return { worker: join(place, 'src/plane/worker.ts'), wrap: ['sh', '-c', script] };
 }
 
-describe('a worker that is silent', { concurrency: true }, () => {
-  test('holds up nobody, is named, and is replaced', bounded, async (t) => {
+// Side by side: it takes ten seconds of mere waiting to know that a worker is silent for good.
+describe('the number of workers is kept', { concurrency: true }, () => {
+  test('one that is silent holds up nobody, is named, and is replaced', bounded, async (t) => {
     const { swivel, load, door, rotate } = await start(t);
     const [silent, other] = await workersOf(swivel);
     assert.ok(silent && other);
@@ -102,7 +103,8 @@ describe('a worker that is silent', { concurrency: true }, () => {
     assert.equal(status.workers.find(({ id }) => id === other.id)?.generation, status.generation);
     const [second, third] = [await rotate(), await rotate()];
     t.diagnostic(`rotations took ${first.took} ms (the first), ${second.took} and ${third.took} ms`);
-    assert.ok(second.took < 1500 && third.took < 1500, 'nobody waits for it any more');
+    assert.ok(first.took < 6000, 'it is waited for until it counts as silent');
+    assert.ok(second.took < 4000 && third.took < 4000, 'nobody waits for it any more');
     for (let i = 0; i < 5; i += 1) assert.equal(await shownTo(door, 'localhost'), third.leaf.fingerprint256);
 
     load.start(light);
@@ -123,7 +125,7 @@ describe('a worker that is silent', { concurrency: true }, () => {
     assert.ok(load.answered > 0);
   });
 
-  test('catches up by itself when it goes on', bounded, async (t) => {
+  test('one that was silent catches up by itself when it goes on', bounded, async (t) => {
     const { swivel, door, rotate } = await start(t);
     const [silent] = await workersOf(swivel);
     assert.ok(silent);
@@ -140,10 +142,10 @@ describe('a worker that is silent', { concurrency: true }, () => {
     );
     for (let i = 0; i < 8; i += 1) assert.equal(await shownTo(door, 'localhost'), leaf.fingerprint256);
     assert.equal((await inSync(swivel))?.status, 'True');
-    assert.doesNotMatch(swivel.process.stdout, /WORKER_|"level":"error"/);
+    assert.doesNotMatch(swivel.process.stdout, /WORKERS?_|"level":"error"/);
   });
 
-  test('a worker that is sent SIGTERM is replaced first, and fails no request', bounded, async (t) => {
+  test('one that is sent SIGTERM is replaced first, and fails no request', bounded, async (t) => {
     const { swivel, load } = await start(t);
     load.start(light);
     const before = await workersOf(swivel);
@@ -156,45 +158,47 @@ describe('a worker that is silent', { concurrency: true }, () => {
     assert.ok(now.every(({ pid }) => !pids.includes(pid)));
     assert.deepEqual(load.losses, []);
     assert.equal(await swivel.metric('swivel_worker_deaths_total'), 0);
-    assert.doesNotMatch(swivel.process.stdout, /WORKER|"level":"error"/);
-  });
-});
-
-describe('workers that cannot start', () => {
-  test('are tried later and later while the others serve, until the program is mended', bounded, async (t) => {
-    const { worker, wrap } = await copied(t);
-    const { swivel, load, rotate } = await start(t, { wrap });
-    const program = await readFile(worker, 'utf8');
-    await writeFile(worker, broken + program);
-    load.start(light);
-    const [victim, other] = await workersOf(swivel);
-    assert.ok(victim && other);
-    const struck = strike(victim.pid, swivel.port);
-    const deaths = () => swivel.process.lines.filter(isDeath);
-    await until('four of them failed', () => deaths().length >= 5, 30_000);
-    const waits = deaths().map(({ replacedInMs }) => Number(replacedInMs));
-    t.diagnostic(`each was replaced after ${waits.join(', ')} ms`);
-    assert.equal(waits[0], 0, 'who had served is replaced at once');
-    // Doubled each time, from half to the whole of it by chance.
-    for (const [i, wait] of waits.slice(1).entries()) {
-      const whole = 100 * 2 ** i;
-      assert.ok(wait >= whole / 2 && wait <= whole, `${wait} ms, the ${i + 1}th time`);
-    }
-    const { conditions } = await swivel.status();
-    assert.equal(conditions.find(({ type }) => type === 'WorkersServing')?.status, 'False');
-    await rotate();
-    await load.stop();
-    assert.deepEqual(unaccounted(load.losses, [struck]), []);
-    const told = swivel.process.lines.filter(({ event, code }) => event === 'worker' && code !== undefined);
-    assert.ok(told.length <= deaths().length * 2, `${told.length} lines`);
-    const printed = swivel.process.stderr.split('\n').length;
-    t.diagnostic(`${told.length} lines of log and ${printed} of what they printed for ${deaths().length} deaths`);
-    await writeFile(worker, program);
-    const now = await settled(swivel, 2);
-    assert.ok(now.some(({ id }) => id === other.id));
+    assert.doesNotMatch(swivel.process.stdout, /WORKERS?_|"level":"error"/);
   });
 
-  test('end Swivel when there are no others, and it says why', bounded, async (t) => {
+  test(
+    'those that cannot start are tried later and later while the others serve, until the program is mended',
+    bounded,
+    async (t) => {
+      const { worker, wrap } = await copied(t);
+      const { swivel, load, rotate } = await start(t, { wrap });
+      const program = await readFile(worker, 'utf8');
+      await writeFile(worker, broken + program);
+      load.start(light);
+      const [victim, other] = await workersOf(swivel);
+      assert.ok(victim && other);
+      const struck = strike(victim.pid, swivel.port);
+      const deaths = () => swivel.process.lines.filter(isDeath);
+      await until('four of them failed', () => deaths().length >= 5, 30_000);
+      const waits = deaths().map(({ replacedInMs }) => Number(replacedInMs));
+      t.diagnostic(`each was replaced after ${waits.join(', ')} ms`);
+      assert.equal(waits[0], 0, 'who had served is replaced at once');
+      // Doubled each time, from half to the whole of it by chance.
+      for (const [i, wait] of waits.slice(1).entries()) {
+        const whole = 100 * 2 ** i;
+        assert.ok(wait >= whole / 2 && wait <= whole, `${wait} ms, the ${i + 1}th time`);
+      }
+      const { conditions } = await swivel.status();
+      assert.equal(conditions.find(({ type }) => type === 'WorkersServing')?.status, 'False');
+      await rotate();
+      await load.stop();
+      assert.deepEqual(unaccounted(load.losses, [struck]), []);
+      const told = swivel.process.lines.filter(({ event, code }) => event === 'worker' && code !== undefined);
+      assert.ok(told.length <= deaths().length * 2, `${told.length} lines`);
+      const printed = swivel.process.stderr.split('\n').length;
+      t.diagnostic(`${told.length} lines of log and ${printed} of what they printed for ${deaths().length} deaths`);
+      await writeFile(worker, program);
+      const now = await settled(swivel, 2);
+      assert.ok(now.some(({ id }) => id === other.id));
+    },
+  );
+
+  test('when none can start, Swivel ends and says why', bounded, async (t) => {
     const { worker, wrap } = await copied(t);
     await writeFile(worker, broken + (await readFile(worker, 'utf8')));
     const certs = await temporaryDirectory(t);

@@ -128,7 +128,12 @@ test('every worker is replaced, and no client notices', bounded, async (t) => {
 
   await t.test('a WebSocket lives on in the old one, a connection that was idle is given its last answer', async () => {
     assert.equal(await webSocket.echo('after'), 'after');
-    assert.deepEqual(await idle.get('/idle/1'), { status: 200, body: bodyFor('/idle/1'), lastOne: true });
+    // Who drains is asked to leave within half a second.
+    await until('its last answer', async () => {
+      const { status, body, lastOne } = await idle.get('/idle');
+      assert.deepEqual([status, body], [200, bodyFor('/idle')]);
+      return lastOne;
+    });
     assert.deepEqual(await idle.closed, { error: null });
   });
 

@@ -83,7 +83,22 @@ class Inspector {
 
 /** What a process that was started with {@link inspectable} holds. */
 export async function holdingsOf(swivel: SwivelProcess): Promise<Holdings> {
-  const url = await until('the address of the inspector', () => /ws:\/\/\S+/.exec(swivel.stderr)?.[0]);
+  const [holdings] = await holdingsOfAll(swivel, 1);
+  return holdings as Holdings;
+}
+
+/** The same of a primary and its workers, in the order in which they were started. @param processes how many there are */
+export async function holdingsOfAll(swivel: SwivelProcess, processes: number): Promise<Holdings[]> {
+  const urls = await until('the addresses of the inspectors', () => {
+    const found = swivel.stderr.match(/ws:\/\/\S+/g) ?? [];
+    return found.length >= processes ? found.slice(0, processes) : undefined;
+  });
+  const all: Holdings[] = [];
+  for (const url of urls) all.push(await holdingsAt(url));
+  return all;
+}
+
+async function holdingsAt(url: string): Promise<Holdings> {
   const socket = new WebSocket(url, { perMessageDeflate: false });
   await once(socket, 'open');
   try {

@@ -1,11 +1,18 @@
 import type { GenerationPublisher, Publication, PublishedGeneration } from '../rotation/index.ts';
-import type { ContextStore, ListenAddress, Target } from '../tls/index.ts';
-import { showsOutside } from '../tls/index.ts';
+import {
+  type ContextStore,
+  type Generation,
+  type ListenAddress,
+  type PreparedGeneration,
+  showsOutside,
+  type Target,
+} from '../tls/index.ts';
+import type { Ballot } from './distribution.ts';
 import type { Fleet } from './fleet.ts';
 
 /**
- * Publishes to the workers. The primary builds and rehearses each generation first, in a store that serves nobody: what OpenSSL refuses
- * never reaches a worker.
+ * Publishes to the workers. The primary builds each generation first, in a store that serves nobody, and rehearses it while the workers
+ * build it: what OpenSSL refuses never reaches them.
  */
 export class ClusterPublisher implements GenerationPublisher {
   readonly #store: ContextStore;
@@ -24,32 +31,46 @@ export class ClusterPublisher implements GenerationPublisher {
   }
 
   async prepare(target: Target, now: number): Promise<Publication> {
-    const prepared = await this.#store.prepare(target, now);
-    const goal = { contents: prepared.generation, ticketKeys: target.ticketKeys, now };
+    const { distribution } = this.#fleet;
+    const vote: { on?: Generation; ballot?: Ballot } = {};
+    const put = async (on: Generation) => {
+      const ballot = await distribution.prepare({ contents: on, ticketKeys: target.ticketKeys, now });
+      Object.assign(vote, { on, ballot });
+    };
+    let prepared: PreparedGeneration | undefined;
     try {
-      const ballot = await this.#fleet.distribution.prepare(goal);
-      return {
-        failures: [...prepared.failures, ...ballot.failures],
-        commit: async () => {
-          try {
-            prepared.commit();
-          } catch (error) {
-            ballot.abort();
-            throw error;
-          }
-          const drained = await ballot.commit();
-          this.#fleet.sweep();
-          return drained;
-        },
-        abort: () => {
-          prepared.abort();
-          ballot.abort();
-        },
-      };
+      prepared = await this.#store.prepare(target, now, put);
+      if (vote.on !== prepared.generation) {
+        vote.ballot?.abort();
+        await put(prepared.generation);
+      }
     } catch (error) {
-      prepared.abort();
+      prepared?.abort();
+      if (!prepared) vote.ballot?.abort();
       throw error;
     }
+    return this.#publication(prepared, vote.ballot as Ballot);
+  }
+
+  #publication(prepared: PreparedGeneration, ballot: Ballot): Publication {
+    return {
+      failures: [...prepared.failures, ...ballot.failures],
+      commit: async () => {
+        try {
+          prepared.commit();
+        } catch (error) {
+          ballot.abort();
+          throw error;
+        }
+        const drained = await ballot.commit();
+        this.#fleet.sweep();
+        return drained;
+      },
+      abort: () => {
+        prepared.abort();
+        ballot.abort();
+      },
+    };
   }
 
   /**

@@ -37,6 +37,8 @@ export interface Replacement {
 const silentAfter = 4;
 /** Beats after which a worker that is silent, or stays behind, is replaced. */
 const replacedAfter = 20;
+/** Beats after which one that gives signs of life, and yet does not get to serve, is given up: thousands of certificates take a while. */
+const startsWithin = 240;
 /** Workers in a row that may fail at start before it is given up. */
 const startsTried = 3;
 
@@ -113,9 +115,10 @@ export class Fleet {
     });
   }
 
-  /** Asks all for something. @returns the answers of those who gave one */
+  /** Asks all who have connections for something. @returns the answers of those who gave one */
   async ask<T>(question: (worker: ManagedWorker) => Promise<T>): Promise<T[]> {
-    const asked = this.workers.filter(({ attends }) => attends);
+    // One that is being brought up to date has connections all the same.
+    const asked = this.workers.filter(({ state }) => state !== 'starting' && state !== 'gone');
     const answers = await Promise.all(
       asked.map((worker) => worker.attend(question(worker)).catch((): typeof absent => absent)),
     );
@@ -316,11 +319,14 @@ export class Fleet {
       worker.beat(silentAfter);
       const isBehind = worker.state === 'serving' && worker.have !== this.#standard.current;
       worker.behindFor = isBehind ? worker.behindFor + 1 : 0;
+      if (worker.state === 'starting' || worker.state === 'joining') worker.startingFor += 1;
       if (worker.isSilent(replacedAfter)) {
         const { summary, remedy } = catalogue.WORKER_SILENT;
         const line = { event: 'worker', code: 'WORKER_SILENT', worker: worker.id, pid: worker.pid, remedy };
         this.#logger.error(line, summary);
         worker.kill('SIGKILL');
+      } else if (worker.startingFor === startsWithin) {
+        this.#failed(worker, new SwivelError('WORKERS_FAILED', `worker ${worker.id} does not get as far as to serve`));
       } else if (worker.behindFor > 0 && worker.behindFor % replacedAfter === 0) {
         this.#replace(worker).catch((error) => this.#tell(error));
       }

@@ -59,6 +59,8 @@ export class ManagedWorker {
   silentFor = 0;
   /** Beats of the pulse for which it has served another generation than the current one. */
   behindFor = 0;
+  /** Beats of the pulse that it took to start. */
+  startingFor = 0;
   readonly #waiting = new Set<(answer: typeof absent) => void>();
   #isAbsent = false;
   /** One change after another: their parcels must not mix. */

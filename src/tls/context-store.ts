@@ -61,8 +61,13 @@ export class ContextStore {
    * Builds the next generation, and rehearses handshakes with what is new in it. Contexts of unchanged identities are reused. An
    * identity that cannot be served keeps what it has, and is reported.
    * @param now milliseconds since 1970
+   * @param meanwhile what else is to be done with the generation while handshakes are rehearsed; should one fail, it becomes another one
    */
-  async prepare(target: Target, now: number): Promise<PreparedGeneration> {
+  async prepare(
+    target: Target,
+    now: number,
+    meanwhile: (generation: Generation) => Promise<void> = async () => {},
+  ): Promise<PreparedGeneration> {
     if (this.#preparing) throw new SwivelError('INTERNAL', 'a generation is being prepared already');
     this.#preparing = true;
     try {
@@ -76,7 +81,7 @@ export class ContextStore {
       const canaries = await building.all(target.canaries, base.canaries);
       const assemble = () => this.#assemble({ number, served, canaries, bundles }, now);
       let generation = assemble();
-      const refused = await this.#rehearse(building.fresh, generation);
+      const [refused] = await Promise.all([this.#rehearse(building.fresh, generation), meanwhile(generation)]);
       if (refused.size > 0) {
         building.withdraw(refused.keys(), served, canaries);
         generation = assemble();

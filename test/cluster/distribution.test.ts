@@ -171,6 +171,26 @@ test('what comes back as it was is not left as it was in between', async (t) => 
   assert.equal(s.processes.length, 2);
 });
 
+test('a worker that is still building what was given up finishes that first', async (t) => {
+  const s = await serving(t, 2);
+  const slow = s.process(2);
+  const gate = Promise.withResolvers<void>();
+  slow.gates.prepare = gate.promise;
+  const published = s.publish(renewed);
+  await quiet();
+  slow.toPrimary.hold();
+  await s.beat(4);
+  await published;
+  await s.publish(third);
+  slow.toPrimary.resume();
+  await s.beat(2);
+  assert.equal(slow.count('prepare'), 3);
+  gate.resolve();
+  await s.beat();
+  assertTogether(s);
+  assert.equal(s.processes.length, 2);
+});
+
 test('a worker that is heard of again before its late answer comes is not taken for one that is behind', async (t) => {
   const s = await serving(t, 2);
   const late = s.process(2);
@@ -190,6 +210,7 @@ test('a worker that is heard of again before its late answer comes is not taken 
   late.resume();
   await s.beat();
   assert.equal(late.store.current.number, 2);
+  assert.equal(late.count('prepare'), 2, 'nothing is built twice');
   assert.deepEqual(s.logged('INTERNAL'), []);
   assert.deepEqual(s.logged('WORKER_DIED'), []);
 });
@@ -209,7 +230,7 @@ test('a worker that dies in the middle does not fail what is published', async (
 });
 
 test('an abort that overtakes what is still being sent leaves nothing behind', async (t) => {
-  const many = Array.from({ length: 260 }, (_, i) => ({ ...b, id: `b${i}`, names: [`b${i}.test`] }));
+  const many = Array.from({ length: 200 }, (_, i) => ({ ...b, id: `b${i}`, names: [`b${i}.test`] }));
   const s = await serving(t, 2);
   const [, second] = s.fleet.workers;
   // It is given up on while parcels go out to it.
@@ -248,6 +269,25 @@ test('who joins in a storm of publications begins with what is current, and ends
   await quiet();
   assertTogether(s);
   assert.equal(s.alive.length, 2);
+});
+
+test('who has caught up while something is being published waits for the end of that, and begins with it', async (t) => {
+  const s = await serving(t, 2);
+  const [gate, gateOfNewcomer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const newcomer = await s.replaced(2);
+  newcomer.gates.prepare = gateOfNewcomer.promise;
+  await quiet();
+  s.process(1).gates.prepare = gate.promise;
+  const publication = s.prepare([renewed]);
+  await quiet();
+  gateOfNewcomer.resolve();
+  await quiet();
+  assert.deepEqual([newcomer.count('commit'), newcomer.count('listen')], [1, 0]);
+  gate.resolve();
+  await (await publication).commit();
+  await quiet();
+  assert.equal(newcomer.openedAt?.number, 2);
+  assertTogether(s);
 });
 
 test('a publication that begins in the very moment in which a worker has caught up includes it', async (t) => {

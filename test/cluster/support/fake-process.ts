@@ -1,8 +1,9 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { Worker, type WorkerMethods, type WorkerProcess } from '../../../src/cluster/index.ts';
 import type { ConnectionRegistry, StopResult } from '../../../src/connections/index.ts';
 import { type GenerationPublisher, LocalPublisher } from '../../../src/rotation/index.ts';
 import { ContextStore, type Generation } from '../../../src/tls/index.ts';
-import { type Fate, Post } from './post.ts';
+import { during, type Fate, Post } from './post.ts';
 
 export type Method = keyof WorkerMethods;
 
@@ -158,6 +159,8 @@ export class FakeProcess implements WorkerProcess {
       leave: async () => void (await this.gates.drain),
       stop: async (): Promise<StopResult> => {
         await this.gates.drain;
+        // It takes longer than to leave does.
+        await turn();
         return { cut: this.abandoned ? 2 : 1 };
       },
       abandon: () => {
@@ -181,7 +184,7 @@ export class FakeProcess implements WorkerProcess {
         await this.gates.prepare;
         const { prepare } = this.failsIn;
         if (prepare) throw prepare;
-        const publication = await local.prepare(target, now);
+        const publication = await during(local.prepare(target, now));
         const refused = target.identities.filter(({ id }) => this.refuses.has(id));
         const failures = refused.map(({ id }) => ({
           code: 'CONTEXT_FAILED' as const,

@@ -6,8 +6,18 @@ type Listener = (message: unknown, handle?: unknown) => void;
 /** `kept`: it is the first to arrive once messages are no longer held. */
 export type Fate = 'arrives' | 'lost' | 'kept';
 
-/** Messages on their way, of all wires of this process. */
+/** Messages on their way, and work that they led to, of all wires of this process. */
 let underway = 0;
+
+/** Counts work, however many turns it takes, as something that is still on its way. */
+export async function during<T>(work: Promise<T>): Promise<T> {
+  underway += 1;
+  try {
+    return await work;
+  } finally {
+    underway -= 1;
+  }
+}
 
 /** One direction of a wire within this process. Messages arrive in order, each in a turn of its own, as structured clones. */
 export class Post {
