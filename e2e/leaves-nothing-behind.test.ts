@@ -139,7 +139,7 @@ test('rotations leave nothing behind in a primary and its workers', bounded, asy
       const leaf = leaves[i % leaves.length] as Leaf;
       await volume.updateLeaf(leaf);
       await log(({ event, to }) => event === 'rotation' && to === leaf.fingerprint256);
-      if (i % 20 === 0)
+      if (i % 20 === 10)
         void (await openHttp1(t, { port: swivel.port, ca: authority.certificatePem }, 'localhost')).get();
     }
     await until('every connection has left', async () => (await swivel.status()).connections.open === 0);

@@ -317,8 +317,11 @@ test('a new version of the program is taken in place, one that does not work is 
   await t.test('one that speaks another protocol', async () => {
     const undo = await program.edit('src/cluster/methods.ts', /protocol = \d+;/, 'protocol = 999;');
     const { status, body } = await restart<Refusal>(swivel);
-    assert.deepEqual([status, body.code], [500, 'WORKERS_FAILED']);
-    await swivel.process.line(({ code }) => code === 'WORKER_INCOMPATIBLE');
+    assert.deepEqual([status, body.code], [500, 'WORKER_INCOMPATIBLE']);
+    const { code, stderr } = await runSwivel(['restart-workers', '--admin', swivel.adminUrl]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^swivel: WORKER_INCOMPATIBLE: .*; restart Swivel as a whole/);
+    await swivel.process.line((line) => line['code'] === 'WORKER_INCOMPATIBLE');
     await nothingLost();
     await undo();
   });

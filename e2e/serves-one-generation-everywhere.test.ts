@@ -368,7 +368,7 @@ test('refusals of a canary count together, whichever worker saw them, and take i
 });
 
 test(
-  '1,000 certificates and eight workers: only what changed travels, and a new worker has all of them',
+  '1,000 certificates and eight workers: a change costs one context, and a new worker has all of them',
   long,
   async (t) => {
     const authority = await createAuthority();

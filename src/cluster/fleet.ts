@@ -132,7 +132,7 @@ export class Fleet {
 
   /**
    * Replaces the workers one after another, each by one that serves already. They run the program as it is on disk now.
-   * @throws SwivelError WORKERS_FAILED when a new one does not get to serve; those that are left go on
+   * @throws SwivelError WORKERS_FAILED, WORKER_INCOMPATIBLE when a new one does not get to serve; those that are left go on
    */
   restart(): Promise<readonly Replacement[]> {
     this.#restarting ??= this.#roll().finally(() => {
@@ -183,10 +183,11 @@ export class Fleet {
     return replaced;
   }
 
-  /** @returns who took its place; null when it is being replaced already, or needs no replacement any more */
+  /** @returns who took its place; null when it is being replaced already, or does not serve */
   async #replace(worker: ManagedWorker): Promise<ManagedWorker | null> {
     if (this.#stopping) throw new SwivelError('SHUTTING_DOWN');
-    if (worker.dismissed || worker.state === 'gone' || this.#successors.has(worker)) return null;
+    // One that starts may be in the place of another itself, which goes on should it fail.
+    if (worker.state !== 'serving' || this.#successors.has(worker)) return null;
     const next = this.#spawn();
     this.#successors.set(worker, next);
     try {
@@ -195,7 +196,8 @@ export class Fleet {
       // A signal to the whole group asks workers to be replaced, and the primary to stop right after.
       if (this.#stopping) throw new SwivelError('SHUTTING_DOWN');
       const why = `worker ${next.id} was to take the place of worker ${worker.id}: ${messageOf(error)}`;
-      throw new SwivelError('WORKERS_FAILED', why, { cause: error });
+      const code = error instanceof SwivelError && error.code === 'WORKER_INCOMPATIBLE' ? error.code : 'WORKERS_FAILED';
+      throw new SwivelError(code, why, { cause: error });
     } finally {
       this.#successors.delete(worker);
     }
@@ -302,7 +304,8 @@ export class Fleet {
   /** At start, when none of them can serve. */
   #giveUp(failure: unknown): void {
     if (this.workers.some(({ state }) => state === 'serving')) this.#open.resolve();
-    else if (this.#respawn.failures >= startsTried) {
+    // Those that died first say nothing of the others that were started with them.
+    else if (this.#respawn.failures >= Math.max(startsTried, this.#options.size)) {
       const known = failure instanceof SwivelError ? failure : null;
       const why = `no worker gets as far as to serve: ${messageOf(failure)}`;
       this.#open.reject(known ?? new SwivelError('WORKERS_FAILED', why));

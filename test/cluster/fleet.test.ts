@@ -289,6 +289,17 @@ test('asking to be replaced is nothing any more for one that drains already, or 
   assert.equal(s.alive.length, 2);
 });
 
+test('when a successor asks to be replaced itself, and fails, there is not one too many', async (t) => {
+  const s = await serving(t, 2);
+  const failed = assert.rejects(s.fleet.restart(), { code: 'WORKERS_FAILED' });
+  const successor = s.process(3);
+  successor.failsIn.prepare = new Error('no memory');
+  successor.worker.askToBeReplaced();
+  await failed;
+  await s.beat(3);
+  assert.deepEqual(states(s), ['serving', 'serving']);
+});
+
 test('a worker that stays silent is killed and replaced', async (t) => {
   const s = await serving(t, 2);
   s.process(1).hang();

@@ -160,7 +160,7 @@ export class FakeProcess implements WorkerProcess {
       stop: async (): Promise<StopResult> => {
         await this.gates.drain;
         // It takes longer than to leave does.
-        await turn();
+        for (let i = 0; i < 3; i += 1) await turn();
         return { cut: this.abandoned ? 2 : 1 };
       },
       abandon: () => {
