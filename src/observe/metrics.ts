@@ -20,7 +20,7 @@ export interface MetricsOptions {
 
 /** Makes what a worker counts, on its sheet; who has the registry shows it. */
 export function createTrafficMetrics(sheet: Sheet) {
-  return trafficMetrics(sheetFamiliesOf(sheet, new SheetSum(sheet), () => {}));
+  return { ...trafficMetrics(sheetFamiliesOf(sheet, new SheetSum(sheet), () => {})), keep: () => sheet.keep() };
 }
 
 /**
@@ -42,6 +42,8 @@ export function createMetrics(options: MetricsOptions) {
     ...certificateMetrics(families),
     ...trafficMetrics(sheetFamiliesOf(sheet, sheets, (family) => registry.registerMetric(family as unknown as Metric))),
     ...workerMetrics(families),
+    /** What was counted so far stays counted, even if this process is killed before the next event. */
+    keep: () => sheet.keep(),
   };
 }
 

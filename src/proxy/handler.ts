@@ -98,6 +98,7 @@ export class RequestHandler {
       const method = knownMethods.has(head.method) ? head.method : 'other';
       metrics.requests.inc({ method, code: String(outcome.status) });
       metrics.requestDuration.observe((performance.now() - startedAt) / 1000);
+      metrics.keep();
       if (this.#options.access) this.#logAccess(connection, head, outcome, startedAt);
     };
   }

@@ -12,8 +12,12 @@ export class Sheet implements ReadingSource {
   #slots = 0;
   readonly #series: Series[] = [];
   #writer: SheetWriter | null;
+  /** Something changed that was not written. */
+  #dirty = false;
   /** Nothing to do at a change: it will be written anyway, or never. */
   #settled: boolean;
+  /** It will be written before the next event. */
+  #keeping = false;
 
   /** @param files where to write to, open for writing; they stay the caller's. Kept in memory only when left out */
   constructor(files?: SheetDescriptors) {
@@ -40,17 +44,20 @@ export class Sheet implements ReadingSource {
     const series = seriesOf(family, labels, slot, slots);
     this.#series.push(series);
     this.#writer?.describe(series);
+    this.#dirty = true;
     if (!this.#settled) this.#schedule();
     return slot;
   }
 
   add(slot: number, amount: number): void {
     this.#cells[headCells + slot] = (this.#cells[headCells + slot] as number) + amount;
+    this.#dirty = true;
     if (!this.#settled) this.#schedule();
   }
 
   set(slot: number, value: number): void {
     this.#cells[headCells + slot] = value;
+    this.#dirty = true;
     if (!this.#settled) this.#schedule();
   }
 
@@ -61,12 +68,23 @@ export class Sheet implements ReadingSource {
     if (bucket < sum) cells[headCells + bucket] = (cells[headCells + bucket] as number) + 1;
     cells[at] = (cells[at] as number) + value;
     cells[at + 1] = (cells[at + 1] as number) + 1;
+    this.#dirty = true;
     if (!this.#settled) this.#schedule();
   }
 
   /** What was counted up to now. */
   read(): Reading {
     return { series: [...this.#series], values: this.#cells.slice(headCells, headCells + this.#slots) };
+  }
+
+  /**
+   * Writes out what changed before the next event comes: for what somebody has been told, such as an answer, and which has to be counted
+   * even if the process is killed in this turn. What is asked for several times is done once.
+   */
+  keep(): void {
+    if (this.#keeping || !this.#writer) return;
+    this.#keeping = true;
+    queueMicrotask(this.#write);
   }
 
   /** Writes out what changed now, not at the end of the turn. Does nothing without files. */
@@ -89,9 +107,14 @@ export class Sheet implements ReadingSource {
   }
 
   readonly #flush = (): void => {
-    if (!this.#writer) return;
+    this.#write();
+    if (this.#writer) this.#settled = false;
+  };
+
+  readonly #write = (): void => {
+    this.#keeping = false;
+    if (!this.#writer || !this.#dirty) return;
     // Where it fails (no room), the next change tries again.
-    this.#writer.write(this.#cells, this.#slots);
-    this.#settled = false;
+    this.#dirty = !this.#writer.write(this.#cells, this.#slots);
   };
 }
