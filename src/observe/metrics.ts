@@ -42,7 +42,7 @@ export function createMetrics(options: MetricsOptions) {
     ...certificateMetrics(families),
     ...trafficMetrics(sheetFamiliesOf(sheet, sheets, (family) => registry.registerMetric(family as unknown as Metric))),
     ...workerMetrics(families),
-    /** What was counted so far stays counted, even if this process is killed before the next event. */
+    /** What was counted so far stays counted, even if this process is killed right after. */
     keep: () => sheet.keep(),
   };
 }

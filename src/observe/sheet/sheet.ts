@@ -16,8 +16,6 @@ export class Sheet implements ReadingSource {
   #dirty = false;
   /** Nothing to do at a change: it will be written anyway, or never. */
   #settled: boolean;
-  /** It will be written before the next event. */
-  #keeping = false;
 
   /** @param files where to write to, open for writing; they stay the caller's. Kept in memory only when left out */
   constructor(files?: SheetDescriptors) {
@@ -78,13 +76,11 @@ export class Sheet implements ReadingSource {
   }
 
   /**
-   * Writes out what changed before the next event comes: for what somebody has been told, such as an answer, and which has to be counted
-   * even if the process is killed in this turn. What is asked for several times is done once.
+   * Writes out what changed at once: for what somebody is about to be told, such as an answer, and which has to be counted even if the
+   * process is killed right after.
    */
   keep(): void {
-    if (this.#keeping || !this.#writer) return;
-    this.#keeping = true;
-    queueMicrotask(this.#write);
+    this.#write();
   }
 
   /** Writes out what changed now, not at the end of the turn. Does nothing without files. */
@@ -112,7 +108,6 @@ export class Sheet implements ReadingSource {
   };
 
   readonly #write = (): void => {
-    this.#keeping = false;
     if (!this.#writer || !this.#dirty) return;
     // Where it fails (no room), the next change tries again.
     this.#dirty = !this.#writer.write(this.#cells, this.#slots);
