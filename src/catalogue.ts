@@ -510,7 +510,7 @@ export const catalogue = {
   },
   WORKERS_FAILED: {
     summary: 'new workers do not get as far as to serve',
-    remedy: 'correct what the lines before it say; workers that serve already go on',
+    remedy: 'look into the log of Swivel for the reason; the workers that serve go on',
     exit: 1,
   },
   NO_WORKERS: {

@@ -122,6 +122,7 @@ export async function start(config: Config, version: string): Promise<Running> {
   const abandoned = new AbortController();
   const stop = async (): Promise<StopResult> => {
     where = null;
+    serving.hold();
     conditions.set('Serving', false, 'Stopping', 'stopping gracefully');
     logger.info({ event: 'stopping' }, 'stopping');
     if (config.drain.readinessDelay > 0) {

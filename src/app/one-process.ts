@@ -47,6 +47,8 @@ export class OneProcess implements Serving {
     this.#plane.setLogLevel(level);
   }
 
+  hold(): void {}
+
   stop() {
     return this.#plane.stop();
   }

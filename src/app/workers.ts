@@ -76,8 +76,8 @@ export class Workers implements Serving {
         },
         observed: (observations) => {
           for (const { id, fingerprint, handshakes, refused: no } of observations) {
-            for (let i = 0; i < handshakes; i += 1) options.observe(id, fingerprint, false);
-            for (let i = 0; i < no; i += 1) options.observe(id, fingerprint, true);
+            if (handshakes > 0) options.observe(id, fingerprint, false, handshakes);
+            if (no > 0) options.observe(id, fingerprint, true, no);
           }
         },
         changed: () => this.#show(),
@@ -132,6 +132,10 @@ export class Workers implements Serving {
     this.#fleet.setLogLevel(level);
   }
 
+  hold(): void {
+    this.#fleet.hold();
+  }
+
   async stop(): Promise<StopResult> {
     const stopped = this.#fleet.stop();
     this.#closeSockets();
@@ -170,7 +174,12 @@ export class Workers implements Serving {
     const { env, execArgv } = this.#uninspected;
     // As it was started, so that a link that leads to another version by now is followed.
     const program = process.argv[1] ?? '';
-    return spawnWorker({ program, env, execArgv, descriptors: files ? [files.counts, files.series] : [] });
+    try {
+      return spawnWorker({ program, env, execArgv, descriptors: files ? [files.counts, files.series] : [] });
+    } catch (error) {
+      this.#gone(id, false);
+      throw error;
+    }
   }
 
   #gone(id: number, died: boolean): void {
@@ -192,9 +201,9 @@ export class Workers implements Serving {
     let able = 0;
     for (const worker of this.#fleet.workers) {
       const state = stateOf(worker, this.#fleet.isSilent(worker));
-      const lags = state === 'silent' || (state === 'serving' && worker.have !== current);
+      const lags = worker.state === 'serving' && (state === 'silent' || worker.have !== current);
       if (lags) behind.push(`${worker.id} (process ${worker.pid}, generation ${worker.have?.number ?? 'none'})`);
-      counts[lags ? 'lagging' : state === 'leaving' ? 'draining' : state === 'serving' ? 'serving' : 'starting'] += 1;
+      counts[lags ? 'lagging' : labelOf(worker)] += 1;
       if (state === 'serving') able += 1;
       const labels = { worker: String(worker.id) };
       metrics.workerGeneration.set(labels, worker.have?.number ?? 0);
@@ -224,4 +233,9 @@ export class Workers implements Serving {
 function stateOf({ state }: ManagedWorker, isSilent: boolean): WorkerStatus['state'] {
   if (isSilent) return 'silent';
   return state === 'serving' || state === 'leaving' ? state : 'starting';
+}
+
+function labelOf({ state }: ManagedWorker): 'serving' | 'starting' | 'draining' {
+  if (state === 'leaving') return 'draining';
+  return state === 'serving' ? 'serving' : 'starting';
 }

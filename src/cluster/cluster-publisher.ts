@@ -97,6 +97,10 @@ export class ClusterPublisher implements GenerationPublisher {
   }
 
   async cut(fingerprints: ReadonlySet<string>): Promise<number> {
+    for (const worker of this.#fleet.workers) {
+      if (worker.have === this.#store.current) continue;
+      for (const fingerprint of fingerprints) worker.toCutAgain.add(fingerprint);
+    }
     const counts = await this.#fleet.ask((worker) => worker.cut(fingerprints));
     return counts.reduce((sum, count) => sum + count, 0);
   }

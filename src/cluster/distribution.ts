@@ -106,6 +106,11 @@ export class Distribution {
         if (refused) throw new SwivelError('WORKER_REFUSED', `worker ${worker.id}: ${refused.message}`);
         await worker.commit(goal);
       }
+      if (worker.toCutAgain.size > 0) {
+        const fingerprints = new Set(worker.toCutAgain);
+        worker.toCutAgain.clear();
+        void worker.attend(worker.cut(fingerprints)).catch(() => {});
+      }
       // In the same moment, so that it takes part in whatever is published from now on.
       if (worker.state === 'starting') worker.state = 'joining';
     } finally {

@@ -4,9 +4,10 @@ import type { Logger } from '../observe/index.ts';
 import { Distribution, type Standard } from './distribution.ts';
 import { absent, ManagedWorker, type WorkerProcess, type WorkerTidings } from './managed-worker.ts';
 import { type Beginning, type Observation, protocol, type Vitals } from './methods.ts';
+import { Pulse, silentAfter } from './pulse.ts';
 import { Respawn } from './respawn.ts';
 import { SharedIssuers } from './shared-issuers.ts';
-import { pulse } from './worker.ts';
+import { type Replacement, Succession } from './succession.ts';
 
 export interface FleetOptions {
   /** How many workers serve. */
@@ -26,19 +27,6 @@ export interface FleetOptions {
   readonly changed: () => void;
 }
 
-/** One worker that took the place of another. */
-export interface Replacement {
-  readonly old: number;
-  readonly new: number;
-  readonly version: string;
-}
-
-/** Beats of the pulse without a sign of life, after which nobody waits for a worker. */
-const silentAfter = 4;
-/** Beats after which a worker that is silent, or stays behind, is replaced. */
-const replacedAfter = 20;
-/** Beats after which one that gives signs of life, and yet does not get to serve, is given up: thousands of certificates take a while. */
-const startsWithin = 240;
 /** Workers in a row that may fail at start before it is given up. */
 const startsTried = 3;
 
@@ -51,16 +39,13 @@ export class Fleet {
   readonly #respawn = new Respawn();
   readonly #issuers = new SharedIssuers();
   readonly #workers = new Map<number, ManagedWorker>();
-  /** Who is to take whose place. */
-  readonly #successors = new Map<ManagedWorker, ManagedWorker>();
+  readonly #succession: Succession;
+  readonly #pulse: Pulse;
   readonly #opening = Promise.withResolvers<readonly unknown[]>();
   readonly #open = Promise.withResolvers<void>();
-  #pulse: NodeJS.Timeout | null = null;
-  #beatAt = 0;
   #filling: NodeJS.Timeout | null = null;
   #nextId = 1;
   #stopping = false;
-  #restarting: Promise<readonly Replacement[]> | null = null;
   #logLevel: string | null = null;
 
   /** @param standard the generation that workers are to serve */
@@ -70,6 +55,25 @@ export class Fleet {
     this.#logger = logger;
     this.distribution = new Distribution(() => this.#workers.values(), standard);
     this.#open.promise.catch(() => {});
+    this.#succession = new Succession(
+      () => this.#spawn(),
+      logger,
+      (error) => this.#tell(error),
+    );
+    this.#pulse = new Pulse(
+      () => this.#workers.values(),
+      (worker) => worker.have !== standard.current,
+      {
+        silent: (worker) => this.#silent(worker),
+        stuck: (worker) =>
+          this.#failed(
+            worker,
+            new SwivelError('WORKERS_FAILED', `worker ${worker.id} does not get as far as to serve`),
+          ),
+        behind: (worker) => this.#replace(worker),
+        beat: () => this.sweep(),
+      },
+    );
   }
 
   /** The workers there are, oldest first. */
@@ -89,8 +93,7 @@ export class Fleet {
    */
   async open(sockets: readonly unknown[]): Promise<void> {
     this.#opening.resolve(sockets);
-    this.#beatAt = performance.now();
-    this.#pulse = setInterval(() => this.#beat(), pulse);
+    this.#pulse.start();
     await this.#open.promise;
   }
 
@@ -135,21 +138,25 @@ export class Fleet {
    * @throws SwivelError WORKERS_FAILED, WORKER_INCOMPATIBLE when a new one does not get to serve; those that are left go on
    */
   restart(): Promise<readonly Replacement[]> {
-    this.#restarting ??= this.#roll().finally(() => {
-      this.#restarting = null;
-    });
-    return this.#restarting;
+    return this.#succession.restart(this.workers);
+  }
+
+  /** A stop is about to come: nobody is replaced any more, whoever asks for it. */
+  hold(): void {
+    this.#succession.end();
   }
 
   /** Stops all gracefully. */
   async stop(): Promise<StopResult> {
+    this.hold();
     this.#stopping = true;
     if (this.#filling) clearTimeout(this.#filling);
     const workers = this.workers;
     const overdue = setTimeout(() => {
       for (const worker of workers) worker.kill('SIGKILL');
     }, this.#options.stopTimeout);
-    for (const worker of workers) if (worker.state === 'starting') worker.kill('SIGKILL');
+    // Who has nothing to drain, and who would not hear of it.
+    for (const worker of workers) if (worker.state === 'starting' || this.isSilent(worker)) worker.kill('SIGKILL');
     const results = await Promise.all(workers.map((worker) => worker.stop()));
     await Promise.all(workers.map(({ exited }) => exited));
     clearTimeout(overdue);
@@ -167,43 +174,16 @@ export class Fleet {
 
   /** Ends everything at once. Idempotent. */
   close(): void {
+    this.hold();
     this.#stopping = true;
-    if (this.#pulse) clearInterval(this.#pulse);
+    this.#open.reject(new SwivelError('SHUTTING_DOWN'));
+    this.#pulse.stop();
     if (this.#filling) clearTimeout(this.#filling);
     for (const worker of this.#workers.values()) worker.kill('SIGKILL');
   }
 
-  async #roll(): Promise<readonly Replacement[]> {
-    const replaced: Replacement[] = [];
-    for (const worker of this.workers) {
-      if (worker.state !== 'serving') continue;
-      const next = await this.#replace(worker);
-      if (next) replaced.push({ old: worker.id, new: next.id, version: next.version });
-    }
-    return replaced;
-  }
-
-  /** @returns who took its place; null when it is being replaced already, or does not serve */
-  async #replace(worker: ManagedWorker): Promise<ManagedWorker | null> {
-    if (this.#stopping) throw new SwivelError('SHUTTING_DOWN');
-    // One that starts may be in the place of another itself, which goes on should it fail.
-    if (worker.state !== 'serving' || this.#successors.has(worker)) return null;
-    const next = this.#spawn();
-    this.#successors.set(worker, next);
-    try {
-      await next.serves;
-    } catch (error) {
-      // A signal to the whole group asks workers to be replaced, and the primary to stop right after.
-      if (this.#stopping) throw new SwivelError('SHUTTING_DOWN');
-      const why = `worker ${next.id} was to take the place of worker ${worker.id}: ${messageOf(error)}`;
-      const code = error instanceof SwivelError && error.code === 'WORKER_INCOMPATIBLE' ? error.code : 'WORKERS_FAILED';
-      throw new SwivelError(code, why, { cause: error });
-    } finally {
-      this.#successors.delete(worker);
-    }
-    void worker.leave();
-    this.#options.changed();
-    return next;
+  #replace(worker: ManagedWorker): void {
+    this.#succession.replace(worker).then(this.#options.changed, (error) => this.#tell(error));
   }
 
   /** Starts as many as are missing. */
@@ -212,11 +192,9 @@ export class Fleet {
     this.#filling = null;
     if (this.#stopping) return;
     const staying = this.workers.filter(({ dismissed }) => !dismissed).length;
-    const inAddition = [...this.#successors].filter(
-      ([old, next]) => old.state !== 'gone' && next.state !== 'gone',
-    ).length;
     try {
-      for (let missing = this.#options.size + inAddition - staying; missing > 0; missing -= 1) this.#spawn();
+      for (let missing = this.#options.size + this.#succession.pairs - staying; missing > 0; missing -= 1)
+        this.#spawn();
     } catch (error) {
       this.#tell(error);
       this.#filling = setTimeout(() => this.#fill(), this.#respawn.delayAfter(false, performance.now()));
@@ -235,9 +213,7 @@ export class Fleet {
         for (const other of this.#workers.values()) if (other !== worker) other.learn(news);
       },
       settled: () => {},
-      replaceMe: () => {
-        this.#replace(worker).catch((error) => this.#tell(error));
-      },
+      replaceMe: () => this.#replace(worker),
     };
     const worker = new ManagedWorker(id, this.#options.spawn(id), tidings, (error) => this.#tell(error));
     this.#workers.set(id, worker);
@@ -288,17 +264,20 @@ export class Fleet {
     this.#workers.delete(worker.id);
     const died = !worker.dismissed && !this.#stopping;
     this.#options.gone(worker.id, died);
-    if (died) {
-      const hadServed = worker.served;
-      const wait = this.#respawn.delayAfter(hadServed, performance.now());
-      const { remedy } = catalogue.WORKER_DIED;
-      const line = { event: 'worker', code: 'WORKER_DIED', worker: worker.id, pid: worker.pid, how, remedy };
-      this.#logger.error({ ...line, replacedInMs: Math.round(wait) }, `worker ${worker.id} died (${how})`);
-      this.#giveUp(worker.failure ?? new Error(`worker ${worker.id} ended with ${how}`));
-      if (wait === 0) this.#fill();
-      else this.#filling ??= setTimeout(() => this.#fill(), wait);
-    }
+    // Who was to take a place, and did not get as far, is not missed: it is told to whoever wanted the replacement.
+    if (died && !this.#succession.predecessorOf(worker)) this.#replaceDead(worker, how);
+    else if (died) this.#fill();
     this.#options.changed();
+  }
+
+  #replaceDead(worker: ManagedWorker, how: string): void {
+    const wait = this.#respawn.delayAfter(worker.served, performance.now());
+    const { remedy } = catalogue.WORKER_DIED;
+    const line = { event: 'worker', code: 'WORKER_DIED', worker: worker.id, pid: worker.pid, how, remedy };
+    this.#logger.error({ ...line, replacedInMs: Math.round(wait) }, `worker ${worker.id} died (${how})`);
+    this.#giveUp(worker.failure ?? new Error(`worker ${worker.id} ended with ${how}`));
+    if (wait === 0) this.#fill();
+    else this.#filling ??= setTimeout(() => this.#fill(), wait);
   }
 
   /** At start, when none of them can serve. */
@@ -308,33 +287,16 @@ export class Fleet {
     else if (this.#respawn.failures >= Math.max(startsTried, this.#options.size)) {
       const known = failure instanceof SwivelError ? failure : null;
       const why = `no worker gets as far as to serve: ${messageOf(failure)}`;
-      this.#open.reject(known ?? new SwivelError('WORKERS_FAILED', why));
+      const remedy = 'correct what it wrote before this line';
+      this.#open.reject(known ?? new SwivelError('WORKERS_FAILED', why, { remedy }));
     }
   }
 
-  #beat(): void {
-    const now = performance.now();
-    // Was this process itself suspended? Then silence of the others means nothing.
-    const late = now - this.#beatAt > pulse * 3;
-    this.#beatAt = now;
-    for (const worker of this.#workers.values()) {
-      if (late || !worker.begun) continue;
-      worker.beat(silentAfter);
-      const isBehind = worker.state === 'serving' && worker.have !== this.#standard.current;
-      worker.behindFor = isBehind ? worker.behindFor + 1 : 0;
-      if (worker.state === 'starting' || worker.state === 'joining') worker.startingFor += 1;
-      if (worker.isSilent(replacedAfter)) {
-        const { summary, remedy } = catalogue.WORKER_SILENT;
-        const line = { event: 'worker', code: 'WORKER_SILENT', worker: worker.id, pid: worker.pid, remedy };
-        this.#logger.error(line, summary);
-        worker.kill('SIGKILL');
-      } else if (worker.startingFor === startsWithin) {
-        this.#failed(worker, new SwivelError('WORKERS_FAILED', `worker ${worker.id} does not get as far as to serve`));
-      } else if (worker.behindFor > 0 && worker.behindFor % replacedAfter === 0) {
-        this.#replace(worker).catch((error) => this.#tell(error));
-      }
-    }
-    this.sweep();
+  #silent(worker: ManagedWorker): void {
+    const { summary, remedy } = catalogue.WORKER_SILENT;
+    const line = { event: 'worker', code: 'WORKER_SILENT', worker: worker.id, pid: worker.pid, remedy };
+    this.#logger.error(line, summary);
+    worker.kill('SIGKILL');
   }
 
   /** The connections of all workers. */

@@ -47,6 +47,8 @@ export class ManagedWorker {
   catchingUp = false;
   /** What it failed with, before it was killed for it. */
   failure: unknown = null;
+  /** Connections that it cut while it had old ticket keys, whose clients may have come back by them. */
+  readonly toCutAgain = new Set<string>();
   /** It was told to end. */
   dismissed = false;
   /** It accepted connections at some time. */

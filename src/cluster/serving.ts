@@ -1,7 +1,7 @@
 import type { ConnectionSummary, StopResult } from '../connections/index.ts';
 import type { GenerationPublisher } from '../rotation/index.ts';
 import type { ListenAddress } from '../tls/index.ts';
-import type { Replacement } from './fleet.ts';
+import type { Replacement } from './succession.ts';
 
 /** One process that serves, as /status tells it. */
 export interface WorkerStatus {
@@ -15,8 +15,8 @@ export interface WorkerStatus {
   readonly startedAt: string;
 }
 
-/** A client was shown a chain. @param refused whether it answered with an alert */
-export type Observe = (id: string, fingerprint: string, refused: boolean) => void;
+/** Clients were shown a chain. @param refused whether they answered with an alert @param times how many; one when left out */
+export type Observe = (id: string, fingerprint: string, refused: boolean, times?: number) => void;
 
 /** Those who serve clients: this process, or workers. */
 export interface Serving {
@@ -32,6 +32,8 @@ export interface Serving {
   /** Replaces the processes that serve without failing a request. @throws SwivelError NO_WORKERS, WORKERS_FAILED */
   restart(): Promise<readonly Replacement[]>;
   setLogLevel(level: string): void;
+  /** A stop is about to come: processes are not replaced any more. */
+  hold(): void;
   /** Stops gracefully. */
   stop(): Promise<StopResult>;
   /** Cuts what a graceful stop still waits for. */

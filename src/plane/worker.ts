@@ -15,6 +15,9 @@ export interface WorkerConfiguration {
 /** Descriptors of the files to count in, as the primary hands them down. */
 const countsFiles = { counts: 4, series: 5 };
 
+/** Milliseconds within which a signal to a group has reached all of it. */
+const groupDelay = 200;
+
 /** Serves as a worker of the process that started this one. @returns the exit code, once there is nothing left to serve */
 export async function work(version: string): Promise<number> {
   let counted: () => Reading | null = () => null;
@@ -62,7 +65,8 @@ export async function work(version: string): Promise<number> {
   onOrphaned(() => void worker.orphaned());
   // The terminal and the service manager signal every process of a group: what is to happen is up to the primary.
   for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {});
-  process.on('SIGTERM', () => worker.askToBeReplaced());
+  // Where it comes to all of them, the primary has its own by then, and nobody is replaced.
+  process.on('SIGTERM', () => setTimeout(() => worker.askToBeReplaced(), groupDelay));
   await worker.ended;
   return 0;
 }

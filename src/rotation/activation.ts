@@ -76,9 +76,9 @@ export class Activation {
     return this.#standing.rollback(id, candidates, this.#publisher.current, now);
   }
 
-  /** Counts a handshake for the trial of its certificate. @returns whether that decided it: then a run takes the canary back */
-  observe(id: string, fingerprint: string, refused: boolean): boolean {
-    return this.#standing.observe(id, fingerprint, refused);
+  /** Counts handshakes for the trial of their certificate. @returns whether that decided it: then a run takes the canary back */
+  observe(id: string, fingerprint: string, refused: boolean, times: number): boolean {
+    return this.#standing.observe(id, fingerprint, refused, times);
   }
 
   /**

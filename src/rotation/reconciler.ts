@@ -121,9 +121,9 @@ export class Reconciler {
     return since;
   }
 
-  /** A client was shown a chain: counts for the trial of a canary. @param refused whether it answered with an alert */
-  observe(id: string, fingerprint: string, refused: boolean): void {
-    if (this.#activation.observe(id, fingerprint, refused) && !this.#stopped) this.#mark([], 'canary', false);
+  /** Clients were shown a chain: counts for the trial of a canary. @param refused whether they answered with an alert @param times how many */
+  observe(id: string, fingerprint: string, refused: boolean, times = 1): void {
+    if (this.#activation.observe(id, fingerprint, refused, times) && !this.#stopped) this.#mark([], 'canary', false);
   }
 
   /** The trial of a certificate, if there is one. */

@@ -124,8 +124,8 @@ export class Standing {
    * Counts a handshake for the trial of its certificate, if there is one.
    * @returns whether that decided the trial: then a run takes the canary back
    */
-  observe(id: string, fingerprint: string, refused: boolean): boolean {
-    const failed = this.#trials.observe(id, fingerprint, refused);
+  observe(id: string, fingerprint: string, refused: boolean, times: number): boolean {
+    const failed = this.#trials.observe(id, fingerprint, refused, times);
     if (!failed) return false;
     const { canary, stable, identity } = failed;
     const rate = ({ refused: n, handshakes }: typeof canary) => `${n} of ${handshakes} handshakes`;

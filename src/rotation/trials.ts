@@ -86,20 +86,21 @@ export class Trials {
   }
 
   /**
-   * Counts a handshake.
+   * Counts handshakes.
    * @param id of the identity
    * @param fingerprint of the chain the client was shown
-   * @param refused whether the client answered it with an alert
+   * @param refused whether the clients answered them with an alert
+   * @param times how many
    * @returns the trial that failed by it
    */
-  observe(id: string, fingerprint: string, refused: boolean): Trial | null {
+  observe(id: string, fingerprint: string, refused: boolean, times = 1): Trial | null {
     const trial = this.#trials.get(id);
     if (!trial) return null;
     const isCanary = trial.identity.fingerprint === fingerprint;
     const counts = isCanary ? trial.canary : trial.stable;
-    counts.handshakes += 1;
+    counts.handshakes += times;
     if (!refused) return null;
-    counts.refused += 1;
+    counts.refused += times;
     return isCanary && isWorse(trial.canary, trial.stable) ? trial : null;
   }
 }

@@ -47,7 +47,7 @@ test('nothing is told to a worker before it is opened, and nothing secret before
   await quiet();
   assert.deepEqual(s.process(1).calls, ['begin']);
   s.fleet.close();
-  void opened;
+  await assert.rejects(opened, { code: 'SHUTTING_DOWN' });
 });
 
 test('one that had served is replaced at once; the next has all that others learned, and the level of the log', async (t) => {
@@ -499,7 +499,7 @@ test('one that is told to stop while it begins to listen does not count as servi
   });
   await s.publish(a);
   s.fleet.start();
-  void s.fleet.open([]);
+  s.fleet.open([]).catch(() => {});
   await quiet();
   assert.deepEqual(states(s), ['joining']);
   const stopped = s.fleet.stop();
