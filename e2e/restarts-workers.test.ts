@@ -292,11 +292,11 @@ test('a new version of the program is taken in place, one that does not work is 
     const { status, body } = await restart<Refusal>(swivel);
     assert.deepEqual([status, body.code], [500, 'WORKERS_FAILED']);
     assert.match(body.message, /^worker 3 was to take the place of worker 1: /);
-    assert.match(body.remedy, /correct what the lines before it say; workers that serve already go on/);
+    assert.match(body.remedy, /look into the log of Swivel for the reason; the workers that serve go on/);
     await nothingLost();
     const { code, stderr } = await runSwivel(['restart-workers', '--admin', swivel.adminUrl]);
     assert.equal(code, 1);
-    assert.match(stderr, /^swivel: WORKERS_FAILED: .*; correct what the lines before it say/);
+    assert.match(stderr, /^swivel: WORKERS_FAILED: .*; look into the log of Swivel/);
     await nothingLost();
     await undo();
   });

@@ -281,6 +281,8 @@ test('draining is summed over workers, and touches only what was retired', bound
   const rotation = await swivel.process.line(({ event, to }) => event === 'rotation' && to === renewed.fingerprint256);
 
   await t.test('in /status, in /metrics, in the log, and by swivel status', async () => {
+    // Swivel asks itself what it shows now: those connections are short.
+    await until('its own connections are gone', async () => (await swivel.status()).connections.open === a + b);
     const [{ connections, rotations }, metrics, cli] = await Promise.all([
       swivel.status(),
       swivel.metrics(),

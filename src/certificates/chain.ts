@@ -9,6 +9,8 @@ export interface Chain {
   readonly reordered: boolean;
   /** Certificates that belong to no link of the chain. */
   readonly strangers: readonly X509Certificate[];
+  /** One whose issuer is there, and has not signed what it says; null when there is none. */
+  readonly damaged: X509Certificate | null;
   /** The chain stops before an authority that clients can know. */
   readonly incomplete: boolean;
 }
@@ -23,7 +25,8 @@ export function buildChain(certificates: readonly X509Certificate[], key: KeyObj
   const rest = certificates.filter((certificate) => certificate !== leaf && !certificate.raw.equals(leaf.raw));
   const chain: X509Certificate[] = [leaf];
   const used = new Set<X509Certificate>();
-  for (let last = leaf; !isSelfIssued(last); ) {
+  let last = leaf;
+  while (!isSelfIssued(last)) {
     const issuer = rest.find((candidate) => !used.has(candidate) && certifies(candidate, last));
     if (!issuer) break;
     used.add(issuer);
@@ -37,6 +40,7 @@ export function buildChain(certificates: readonly X509Certificate[], key: KeyObj
     certificates: sent,
     reordered: certificates[0] !== leaf || !chain.every((certificate, i) => i === 0 || rest[i - 1] === certificate),
     strangers: rest.filter((certificate) => !used.has(certificate)),
+    damaged: rest.some((candidate) => shouldCertify(candidate, last)) ? last : null,
     incomplete: isIncomplete(chain),
   };
 }
@@ -47,6 +51,18 @@ function isSelfIssued(certificate: X509Certificate): boolean {
 
 function certifies(issuer: X509Certificate, subject: X509Certificate): boolean {
   return issuer.ca && subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
+}
+
+/** Of the extensions that name the key of the issuer, and of the subject (RFC 5280 §4.2.1.1, §4.2.1.2), DER. */
+const identifierOids = { issuer: Buffer.from('0603551d23', 'hex'), subject: Buffer.from('0603551d0e', 'hex') };
+
+/**
+ * Whether an authority is, by name and key identifier, the one that signed a certificate, and has not: the certificate was changed since,
+ * as when a new one was written half over an old one. Without identifiers it may be another key of the same name.
+ */
+function shouldCertify(issuer: X509Certificate, subject: X509Certificate): boolean {
+  const identified = subject.raw.includes(identifierOids.issuer) && issuer.raw.includes(identifierOids.subject);
+  return identified && issuer.ca && subject.checkIssued(issuer) && !subject.verify(issuer.publicKey);
 }
 
 let rootSubjects: Set<string> | null = null;

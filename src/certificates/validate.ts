@@ -161,6 +161,16 @@ function signsFor(key: KeyObject, publicKey: KeyObject): boolean {
 }
 
 function reportChain(chain: Chain, file: string, found: Report): void {
+  if (chain.damaged) {
+    const subject = oneLine(chain.damaged.subject);
+    found(
+      'CERT_UNPARSABLE',
+      'error',
+      file,
+      `"${subject}" in ${file} is damaged: its issuer has not signed what it says`,
+    );
+    return;
+  }
   if (chain.reordered && chain.strangers.length === 0) found('CERT_ORDER', 'warning', file);
   for (const stranger of chain.strangers) {
     const subject = oneLine(stranger.subject);

@@ -305,3 +305,16 @@ describe('the fingerprint', () => {
     }
   });
 });
+
+test('a certificate that its issuer, which is there, has not signed is damaged: a new one written half over an old one', async () => {
+  const sameLength = { names: ['a.test'], sameKeyAs: leaf };
+  const [old, next] = [await intermediate.issue(sameLength), await intermediate.issue(sameLength)];
+  // In what is signed: a serial number of the same length, further back than the start.
+  const der = Buffer.from(old.x509.raw);
+  next.x509.raw.copy(der, 0, 0, 40);
+  const pem = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
+  const certificatePem = pem + intermediate.certificatePem;
+  const { identity, findings } = validate(material({ certificatePem, keyPem: leaf.keyPem }));
+  assert.equal(identity, null);
+  assert.deepEqual(codesOf(findings), ['CERT_UNPARSABLE error']);
+});
