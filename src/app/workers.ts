@@ -2,6 +2,7 @@ import {
   bind,
   ClusterPublisher,
   Fleet,
+  goFirst,
   type Identity,
   type ManagedWorker,
   type Observe,
@@ -66,7 +67,7 @@ export class Workers implements Serving {
     this.#fleet = new Fleet(
       {
         size: options.size,
-        beginning: { user: options.identity, inspect },
+        beginning: { user: options.identity, inspect, niceness: goFirst() },
         configuration: (id) => this.#configurationOf(id),
         stopTimeout: config.drain.timeout + stopReserve,
         spawn: (id) => this.#spawn(id),

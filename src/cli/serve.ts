@@ -1,6 +1,6 @@
 import { relative } from 'node:path';
 import { demoDirectory, type Running, start } from '../app/index.ts';
-import { limitCapabilities, workerIdentity } from '../cluster/index.ts';
+import { goFirst, limitCapabilities, workerIdentity } from '../cluster/index.ts';
 import { type Config, loadConfig } from '../config/index.ts';
 import { formatAddress } from '../tls/index.ts';
 import type { EarlySignals } from './early-signals.ts';
@@ -10,6 +10,8 @@ import type { ServeFlags } from './options.ts';
 export async function serve(flags: ServeFlags, version: string, early: EarlySignals): Promise<number> {
   const config = await loadConfig(flags.config, flags.overrides, flags.defaults);
   if (workerIdentity(config.process)) {
+    // While it may.
+    goFirst();
     // Does not come back when there is something to give up: the process begins anew without it.
     const kept = limitCapabilities({ writes: config.certificates.some(({ development }) => development) });
     if (kept) process.stderr.write(`swivel: ${kept.code}: ${kept.message}; ${kept.remedy}\n`);

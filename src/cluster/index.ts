@@ -14,6 +14,7 @@ export { type Machine, quotaOf, thisMachine, workersFor } from './machine.ts';
 export { ManagedWorker, type WorkerProcess, type WorkerState } from './managed-worker.ts';
 export type { Beginning, Observation, PrimaryMethods, Vitals, WorkerMethods } from './methods.ts';
 export { Observations } from './observations.ts';
+export { goFirst, setNiceness } from './priority.ts';
 export * from './privileges/index.ts';
 export { Respawn } from './respawn.ts';
 export type { Observe, Serving, WorkerStatus } from './serving.ts';

@@ -17,6 +17,7 @@ export interface Beginning {
   readonly user: Identity | null;
   /** Whether inspectors are welcome. */
   readonly inspect: boolean;
+  readonly niceness: number;
 }
 
 /** What a worker says of itself. */

@@ -1,4 +1,12 @@
-import { dropPrivileges, Observations, onOrphaned, refuseInspector, Worker, wireToPrimary } from '../cluster/index.ts';
+import {
+  dropPrivileges,
+  Observations,
+  onOrphaned,
+  refuseInspector,
+  setNiceness,
+  Worker,
+  wireToPrimary,
+} from '../cluster/index.ts';
 import { createLogger, createTrafficMetrics, type Reading, Sheet } from '../observe/index.ts';
 import { ContextStore, rehearse } from '../tls/index.ts';
 import { DataPlane } from './data-plane.ts';
@@ -23,7 +31,8 @@ export async function work(version: string): Promise<number> {
   let counted: () => Reading | null = () => null;
   const worker = new Worker(wireToPrimary(), {
     version,
-    begin: ({ user, inspect }) => {
+    begin: ({ user, inspect, niceness }) => {
+      setNiceness(niceness);
       if (user) dropPrivileges(user);
       if (!inspect) refuseInspector();
     },

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
+import { getPriority, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { serialize } from 'node:v8';
 import { type CheckedAnswer, checkAnswer, mostIdentities } from './answer.ts';
@@ -192,13 +193,16 @@ function startProcess(name: string, memory: number): ChildProcess {
   const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
   const script = fileURLToPath(new URL(`./plugin-process${ending}`, import.meta.url));
   try {
-    return spawn(process.execPath, [`--max-old-space-size=${memory}`, script, name], {
+    const child = spawn(process.execPath, [`--max-old-space-size=${memory}`, script, name], {
       env: { ...process.env },
       // Standard output is a log of JSON lines: nothing of a plug-in goes there. The last is the channel.
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       // A group of its own: it is ended with all that it started, and signals of the terminal are not for it.
       detached: true,
     });
+    // What goes before others here does not go for the code of others.
+    if (child.pid !== undefined && getPriority() < 0) setPriority(child.pid, 0);
+    return child;
   } catch (error) {
     throw unstartable(error);
   }

@@ -46,7 +46,7 @@ export class Scene {
     };
     const all: FleetOptions = {
       size: 2,
-      beginning: { user: null, inspect: false },
+      beginning: { user: null, inspect: false, niceness: 0 },
       configuration: (id) => ({ worker: id }),
       stopTimeout: 10_000,
       spawn: start,
