@@ -54,10 +54,3 @@ export async function servingWorkers(swivel: Pick<RunningSwivel, 'status'>): Pro
   const { workers } = await swivel.status();
   return workers.filter(({ state }) => state === 'serving').map(({ id }) => id);
 }
-
-/** The process of a worker. */
-export async function pidOf(swivel: Pick<RunningSwivel, 'status'>, worker: number): Promise<number> {
-  const pid = (await swivel.status()).workers.find(({ id }) => id === worker)?.pid;
-  if (pid === undefined) throw new Error(`there is no worker ${worker}`);
-  return pid;
-}
