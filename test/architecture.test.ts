@@ -17,6 +17,7 @@ const order = [
   'tls',
   'connections',
   'rotation',
+  'http1',
   'upstream',
   'proxy',
   'cluster',

@@ -51,12 +51,12 @@ export class ConnectionRegistry {
 
   /** Takes over a socket that was accepted. */
   add(socket: Socket): Connection {
-    const connection = new Connection(this.#nextId++, socket, performance.now());
+    const now = performance.now();
+    const connection = new Connection(this.#nextId++, socket, now);
     this.#connections.set(socket, connection);
     this.#metrics.connections.inc();
     this.#gauge();
     socket.once('close', () => this.#gone(connection));
-    const now = performance.now();
     if (this.#stopping) this.#drain(connection, planStop(now, this.#options, this.#random()));
     else if (this.#leaving) this.#drain(connection, planRetirement(now, this.#options, this.#random()));
     return connection;

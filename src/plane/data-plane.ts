@@ -84,7 +84,7 @@ export class DataPlane {
   async close(): Promise<void> {
     this.#stopAccepting();
     this.#door.close();
-    await Promise.all([...this.#upstreams.values()].map((upstream) => upstream.close()));
+    for (const upstream of this.#upstreams.values()) upstream.close();
   }
 
   #stopAccepting(): void {

@@ -19,6 +19,16 @@ const pattern = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?))(?::([
  * @returns null when it is empty or malformed
  */
 export function parseAuthority(text: string): Authority | null {
+  if (last?.text === text) return last;
+  const authority = parse(text);
+  if (authority) last = authority;
+  return authority;
+}
+
+/** Requests that follow each other mostly ask for the same. */
+let last: Authority | null = null;
+
+function parse(text: string): Authority | null {
   const match = pattern.exec(text);
   if (!match) return null;
   const [, address, name = '', digits] = match;

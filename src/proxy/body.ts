@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 
 /** The client went away: no fault of the upstream's. */
 export class ClientGone extends Error {
@@ -14,81 +14,134 @@ export class ClientStalled extends Error {
   }
 }
 
-/** Milliseconds for which a body that nobody wants any more is still read, so that its sender gets to see the answer. */
-const lingering = 30_000;
+/** What the client sent is no body (RFC 9112 §7.1). */
+export class MalformedBody extends Error {
+  readonly status: number;
 
-/**
- * The body of a request on its way upstream. Stands between the client's stream and undici, because undici destroys the body it
- * was given when a request fails, and destroying the client's own stream would take the connection with it, answer unsent.
- *
- * It ends, or is destroyed with ClientGone or ClientStalled, or is destroyed by its reader; then the rest is discarded.
- */
-export class RequestBody extends Readable {
+  /** @param status 400, or 413 when it is too much of something */
+  constructor(status: number) {
+    super('the body of the request is malformed');
+    this.status = status;
+  }
+}
+
+/** Who takes the body of a request. Told nothing any more after `onBodyEnd` or `onBodyError`. */
+export interface BodySink {
+  onBody(chunk: Buffer): void;
+  onBodyEnd(): void;
+  /** @param error ClientGone or ClientStalled, or another when what the client sent is no body */
+  onBodyError(error: Error): void;
+}
+
+/** The body of a request, as its protocol receives it. */
+export interface RequestBody {
+  /** Whether anything was taken from it; then it cannot be sent a second time. */
+  readonly started: boolean;
+  /** Whether it is known already that nothing comes, though something might have. */
+  readonly empty: boolean;
+  /** Sends it to a sink, beginning at once with what is there. Called once. */
+  pour(sink: BodySink): void;
+  pause(): void;
+  resume(): void;
+  /** Nobody wants the rest. It is still read, for a while, so that its sender gets to see the answer. Idempotent. */
+  discard(): void;
+}
+
+/** Milliseconds for which a body that nobody wants any more is still read. */
+export const lingering = 30_000;
+
+/** A body that comes as a stream. */
+export class StreamBody implements RequestBody {
   readonly #from: Readable;
   readonly #patience: number;
+  #sink: BodySink | null = null;
   #timer: NodeJS.Timeout | null = null;
   #started = false;
 
-  /** @param patience milliseconds to wait for the client when something is wanted of it */
-  constructor(from: Readable, patience: number) {
-    super();
+  readonly #ended: () => boolean;
+
+  /**
+   * @param patience milliseconds to wait for the client when something is wanted of it
+   * @param ended whether the client has sent all of it
+   */
+  constructor(from: Readable, patience: number, ended: () => boolean = () => from.readableEnded) {
     this.#from = from;
     this.#patience = patience;
-    // It also comes by way of undici, when that still cares; a body that nobody reads must not end the process.
-    this.on('error', () => {});
+    this.#ended = ended;
   }
 
-  /** Whether anything was read from the client; then it cannot be sent a second time. */
+  get empty(): boolean {
+    return !this.#started && this.#from.readableLength === 0 && this.#ended();
+  }
+
   get started(): boolean {
     return this.#started;
   }
 
-  override _read(): void {
-    if (!this.#started) this.#start();
+  pour(sink: BodySink): void {
+    const from = this.#from;
+    this.#started = true;
+    this.#sink = sink;
+    if (from.readableEnded) this.#end();
+    else if (from.destroyed) this.#fail(new ClientGone());
+    if (!this.#sink) return;
+    from.on('data', this.#data);
+    from.once('end', () => this.#end());
+    from.once('error', () => this.#fail(new ClientGone()));
+    from.once('close', () => this.#fail(new ClientGone()));
+    this.#wait();
+  }
+
+  pause(): void {
+    if (!this.#sink) return;
+    this.#rest();
+    this.#from.pause();
+  }
+
+  resume(): void {
+    if (!this.#sink) return;
     this.#wait();
     this.#from.resume();
   }
 
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#rest();
-    this.#from.off('data', this.#data);
+  discard(): void {
+    this.#letGo();
     discard(this.#from);
-    done(error);
-  }
-
-  #start(): void {
-    this.#started = true;
-    if (this.#from.readableEnded || this.#from.destroyed) {
-      if (this.#from.readableEnded) this.push(null);
-      else this.destroy(new ClientGone());
-      return;
-    }
-    this.#from.on('data', this.#data);
-    this.#from.once('end', () => {
-      this.#rest();
-      this.push(null);
-    });
-    this.#from.once('error', () => this.destroy(new ClientGone()));
-    this.#from.once('close', () => {
-      if (!this.#from.readableEnded) this.destroy(new ClientGone());
-    });
   }
 
   readonly #data = (chunk: Buffer): void => {
-    this.#rest();
-    if (this.push(chunk)) this.#wait();
-    else this.#from.pause();
+    if (!this.#sink) return;
+    this.#timer?.refresh();
+    this.#sink.onBody(chunk);
   };
+
+  #end(): void {
+    this.#letGo()?.onBodyEnd();
+  }
+
+  #fail(error: Error): void {
+    const sink = this.#letGo();
+    if (!sink) return;
+    discard(this.#from);
+    sink.onBodyError(error);
+  }
+
+  #letGo(): BodySink | null {
+    const sink = this.#sink;
+    this.#sink = null;
+    this.#rest();
+    this.#from.off('data', this.#data);
+    return sink;
+  }
 
   /** Something is wanted of the client. */
   #wait(): void {
-    if (this.destroyed || this.#from.readableEnded) return;
-    this.#timer ??= setTimeout(() => this.destroy(new ClientStalled()), this.#patience);
+    this.#timer ??= setTimeout(() => this.#fail(new ClientStalled()), this.#patience);
   }
 
   /** Nothing is wanted of the client for now. */
   #rest(): void {
-    clearTimeout(this.#timer ?? undefined);
+    if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
   }
 }
@@ -97,7 +150,7 @@ export class RequestBody extends Readable {
  * Reads a body and drops it. A client that sends without looking at the answer would otherwise block, or lose the answer to a
  * reset; one that goes on for too long is cut off.
  */
-export function discard(body: Readable): void {
+function discard(body: Readable): void {
   if (body.destroyed || body.readableEnded) return;
   const timer = setTimeout(() => body.destroy(), lingering).unref();
   body.once('close', () => clearTimeout(timer));

@@ -1,6 +1,8 @@
 import { coversHost } from '../certificates/index.ts';
+import type { Framing } from '../upstream/index.ts';
 import { type Authority, parseAuthority } from './authority.ts';
-import { type ForwardingOptions, requestHeaders } from './headers.ts';
+import { fieldNamesFor } from './field-names.ts';
+import { type ForwardingOptions, outgoing, type ReadFields, readFields } from './headers.ts';
 import { type ClientFacts, type Refusal, type RequestHead, refuse } from './request.ts';
 import type { Router } from './router.ts';
 
@@ -13,7 +15,8 @@ export interface Forward {
   readonly path: string;
   readonly headers: readonly string[];
   readonly requestId: string;
-  readonly hasBody: boolean;
+  /** How the body is framed upstream; null when there is none. */
+  readonly framing: Framing;
   /** The client waits for 100 (Continue) before it sends the body. */
   readonly expectsContinue: boolean;
 }
@@ -29,12 +32,12 @@ export interface DecisionContext extends ForwardingOptions {
  * protocol it came by. Pure, but for the request id.
  */
 export function decide(head: RequestHead, client: ClientFacts, context: DecisionContext): Forward | Refusal {
-  const fields = readFields(head);
+  const fields = readFields(head.headers, fieldNamesFor(context));
   if (fields.hosts > 1) return refuse(400, 'REQUEST_HOST', true);
-  const target = readTarget(head, fields);
+  const target = readTarget(head, fields.host);
   if ('kind' in target) return target;
-  const framing = judgeFraming(head, fields);
-  if (framing) return framing;
+  const framing = readFraming(head, fields);
+  if (framing !== null && typeof framing === 'object' && 'kind' in framing) return framing;
   const { authority, path } = target;
   if (head.version === '2.0' && !belongsHere(authority.host, client, context))
     return refuse(421, 'REQUEST_MISDIRECTED');
@@ -42,7 +45,8 @@ export function decide(head: RequestHead, client: ClientFacts, context: Decision
   if (admission.kind === 'refuse') return admission;
   const upstream = context.router.match(authority.host, path);
   if (upstream === null) return refuse(404, 'ROUTE_NOT_FOUND');
-  const { headers, requestId } = requestHeaders(head.headers, authority, client, context, admission);
+  const { headers, requestId } = outgoing(fields, authority, client, context, admission);
+  pushFraming(headers, framing, fields.lengths > 0 || expectsBody.has(head.method));
   return {
     kind: 'forward',
     upstream,
@@ -50,50 +54,28 @@ export function decide(head: RequestHead, client: ClientFacts, context: Decision
     path,
     headers,
     requestId,
-    hasBody: head.hasBody,
+    framing,
     // HTTP/1.0 knows no interim responses (RFC 9110 §10.1.1), and without a body there is nothing to wait for.
-    expectsContinue: fields.expect !== undefined && head.version !== '1.0' && head.hasBody,
+    expectsContinue: fields.expect !== undefined && head.version !== '1.0' && framing !== null,
   };
 }
 
-interface Fields {
-  hosts: number;
-  host: string | undefined;
-  lengths: string[];
-  encodings: string[];
-  expect: string | undefined;
+/** Where there is no body, a server may insist on hearing that (RFC 9110 §8.6). */
+const expectsBody = new Set(['POST', 'PUT', 'PATCH']);
+
+function pushFraming(headers: string[], framing: Framing, tellsNone: boolean): void {
+  if (framing === 'chunked') headers.push('transfer-encoding', 'chunked');
+  else if (framing !== null || tellsNone) headers.push('content-length', String(framing?.length ?? 0));
 }
 
-function readFields(head: RequestHead): Fields {
-  const fields: Fields = { hosts: 0, host: undefined, lengths: [], encodings: [], expect: undefined };
-  for (let i = 0; i < head.headers.length; i += 2) {
-    const value = head.headers[i + 1] ?? '';
-    switch (head.headers[i]?.toLowerCase()) {
-      case 'host':
-        fields.hosts += 1;
-        fields.host = value.trim();
-        break;
-      case 'content-length':
-        fields.lengths.push(value.trim());
-        break;
-      case 'transfer-encoding':
-        fields.encodings.push(value.trim().toLowerCase());
-        break;
-      case 'expect':
-        fields.expect = value.trim().toLowerCase();
-        break;
-      default:
-    }
-  }
-  return fields;
-}
+const slash = 0x2f;
 
 /** Where it goes, from target and Host (RFC 9112 §3.2 and §3.3). */
-function readTarget(head: RequestHead, fields: Fields): { authority: Authority; path: string } | Refusal {
+function readTarget(head: RequestHead, host: string | undefined): { authority: Authority; path: string } | Refusal {
   if (head.method === 'CONNECT' || head.method === 'TRACE') return refuse(405, 'REQUEST_METHOD', true);
-  let named = head.authority ?? fields.host;
+  let named = head.authority ?? host;
   let path = head.target;
-  const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(head.target);
+  const absolute = path.charCodeAt(0) === slash ? null : /^https?:\/\/([^/?#]*)(.*)$/i.exec(path);
   if (absolute) {
     const [, inTarget = '', rest = ''] = absolute;
     if (named !== undefined && named.toLowerCase() !== inTarget.toLowerCase()) return refuse(400, 'REQUEST_HOST', true);
@@ -101,11 +83,7 @@ function readTarget(head: RequestHead, fields: Fields): { authority: Authority; 
     // An OPTIONS request without a path is about the server as a whole (RFC 9112 §3.2.4), as `*` is.
     path = rest === '' && head.method === 'OPTIONS' ? '*' : rest.startsWith('/') ? rest : `/${rest}`;
   }
-  if (
-    head.authority !== undefined &&
-    fields.host !== undefined &&
-    fields.host.toLowerCase() !== head.authority.toLowerCase()
-  ) {
+  if (head.authority !== undefined && host !== undefined && host.toLowerCase() !== head.authority.toLowerCase()) {
     return refuse(400, 'REQUEST_HOST', true);
   }
   const authority = parseAuthority(named ?? '');
@@ -116,15 +94,19 @@ function readTarget(head: RequestHead, fields: Fields): { authority: Authority; 
 }
 
 /** What leaves doubt about where the body ends is refused, not guessed at (RFC 9112 §6.1 and §6.3). */
-function judgeFraming(head: RequestHead, { lengths, encodings, expect }: Fields): Refusal | null {
-  const lengthDoubtful = lengths.length > 1 || lengths.some((length) => !/^[0-9]{1,15}$/.test(length));
-  const encodingDoubtful = encodings.length > 1 || encodings.some((encoding) => encoding !== 'chunked');
-  const both = lengths.length > 0 && encodings.length > 0;
-  if (lengthDoubtful || encodingDoubtful || both || (encodings.length > 0 && head.version !== '1.1')) {
+function readFraming(head: RequestHead, fields: ReadFields): Framing | Refusal {
+  const { lengths, length, encodings, encoding, expect } = fields;
+  const lengthDoubtful = lengths > 1 || (lengths === 1 && !/^[0-9]{1,15}$/.test(length));
+  const encodingDoubtful = encodings > 1 || (encodings === 1 && (encoding !== 'chunked' || head.version !== '1.1'));
+  const octets = lengths === 1 ? Number(length) : null;
+  // A length without a body would make the next request on the connection a part of this one.
+  const missing = !head.hasBody && (encodings > 0 || (octets ?? 0) > 0);
+  if (lengthDoubtful || encodingDoubtful || missing || (lengths > 0 && encodings > 0)) {
     return refuse(400, 'REQUEST_FRAMING', true);
   }
   if (expect !== undefined && expect !== '100-continue') return refuse(417, 'REQUEST_MALFORMED', true);
-  return null;
+  if (!head.hasBody) return null;
+  return octets === null ? 'chunked' : { length: octets };
 }
 
 /** Whether a host may be asked for on this connection (RFC 9113 §9.1.1): its certificate covers it, or would be chosen for it anyway. */

@@ -1,13 +1,12 @@
-import type { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import { catalogue, type ErrorCode } from '../errors.ts';
+import { requestText } from '../http1/index.ts';
 import type { Logger, TrafficMetrics } from '../observe/index.ts';
-import { type ConnectionUsed, noteConnection, type Target, type Upstream } from '../upstream/index.ts';
-import { ClientGone, RequestBody } from './body.ts';
+import type { Target, Upstream, Wire, WireUser } from '../upstream/index.ts';
+import { type BodySink, ClientGone, type RequestBody } from './body.ts';
 import type { Forward } from './decide.ts';
 import { answer, type Failure, failureOf } from './failure.ts';
-import { decodeFields, hasField, responseHeaders, trailerFields } from './headers.ts';
-import type { Responder } from './responder.ts';
+import { responseHeaders, trailerFields } from './headers.ts';
+import type { Answerer, Responder } from './responder.ts';
 
 /** What every exchange shares. */
 export interface ExchangeContext {
@@ -17,11 +16,10 @@ export interface ExchangeContext {
   readonly idleTimeout: number;
 }
 
-/** What is told of a request when it is over. */
-export interface Outcome {
-  readonly status: number;
-  readonly bytes: number;
-  readonly error: ErrorCode | null;
+/** Who is told when it is over. */
+export interface Reporter {
+  /** Called once. @param bytes of the body of the answer */
+  report(status: number, bytes: number, error: ErrorCode | null): void;
 }
 
 /** What came of one sending of a request upstream. */
@@ -33,124 +31,156 @@ const clientClosedRequest = 499;
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 /**
- * One request and its answer: upstream as undici sends it, back as the responder writes it.
+ * One request and its answer: upstream over a wire, back as the responder writes it.
  *
- *   start ─▶ onRequestStart ─▶ onResponseStart ─▶ onResponseData… ─▶ onResponseEnd
- *     ▲            └───────────┬──────┴──────────────┘
- *     └── once more ── onResponseError ─▶ an answer of our own, or a cut
+ *   start ─▶ onWire ─▶ onHead ─▶ onData… ─▶ onEnd
+ *     ▲         └────────┬──────────┘
+ *     └── once more ── onError ─▶ an answer of our own, or a cut
  */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements WireUser, Answerer, BodySink {
   readonly #forward: Forward;
   readonly #upstream: Upstream;
   readonly #responder: Responder;
   readonly #context: ExchangeContext;
   readonly #body: RequestBody | null;
-  readonly #done: (outcome: Outcome) => void;
-  readonly #tried = new Set<Target>();
-  readonly #connection: ConnectionUsed = { socket: null, reused: false };
+  readonly #reporter: Reporter;
+  /** Made when a second target is asked. */
+  #tried: Set<Target> | null = null;
   #target: Target | null = null;
-  /** Null while the request waits for a connection. */
-  #controller: Dispatcher.DispatchController | null = null;
+  /** Null while the request waits for a connection, and when the answer is here. */
+  #wire: Wire | null = null;
+  /** The request, or a part of it, went out. */
+  #sent = false;
+  #reused = false;
   #stalled: NodeJS.Timeout | null = null;
   #sentAt = 0;
-  #endsWithConnection = false;
   #status = 0;
   #bytes = 0;
   #retried = false;
   #aborted = false;
   #finished = false;
 
-  /** @param done called once, when the exchange is over */
+  /** @param body null when the request has none */
   constructor(
     forward: Forward,
     upstream: Upstream,
-    body: Readable,
+    body: RequestBody | null,
     responder: Responder,
     context: ExchangeContext,
-    done: (outcome: Outcome) => void,
+    reporter: Reporter,
   ) {
     this.#forward = forward;
     this.#upstream = upstream;
     this.#responder = responder;
     this.#context = context;
-    this.#body = forward.hasBody ? new RequestBody(body, context.idleTimeout) : null;
-    this.#done = done;
-    responder.onAbort = () => this.#abort();
-    responder.onDrain = () => this.#drained();
+    this.#body = body;
+    this.#reporter = reporter;
+    responder.attach(this);
   }
 
   /** Sends the request. */
   start(): void {
-    const target = this.#upstream.pick(this.#tried);
+    const target = this.#tried ? this.#upstream.pick(this.#tried) : this.#upstream.pick();
     if (!target) {
       this.#fail({ status: 502, code: 'UPSTREAM_UNREACHABLE' });
       return;
     }
-    this.#tried.add(target);
     this.#target = target;
-    this.#controller = null;
+    this.#sent = false;
+    target.take(this, this.#retried);
+  }
+
+  onWire(wire: Wire, reused: boolean): void {
+    if (this.#finished) {
+      wire.giveBack();
+      return;
+    }
+    const { method, path, headers, framing, expectsContinue } = this.#forward;
+    this.#wire = wire;
+    this.#reused = reused;
+    this.#sent = true;
     this.#sentAt = performance.now();
-    const { method, path, headers } = this.#forward;
-    const options = { method: method as Dispatcher.HttpMethod, path, headers: headers as string[], body: this.#body };
-    target.dispatch(options, this);
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    if (this.#aborted) {
-      controller.abort(new ClientGone());
+    if (this.#target && !this.#target.reachable) this.#upstream.connected(this.#target, true);
+    if (framing === 'chunked' && this.#body?.empty) {
+      this.#body.discard();
+      wire.send(method, requestText(method, path, unchunked(headers)), null);
       return;
     }
-    this.#controller = controller;
-    if (this.#target) this.#upstream.connected(this.#target, true);
-    noteConnection(this.#connection);
+    wire.send(method, requestText(method, path, headers), framing);
+    const body = this.#body;
+    if (!body || framing === null) return;
     // Only now: a body should not be asked for before there is somebody to take it.
-    if (this.#forward.expectsContinue) this.#responder.continue();
+    if (expectsContinue) this.#responder.continue();
+    body.pour(this);
+    wire.uncork();
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    const received = decodeFields((controller as { rawHeaders?: unknown }).rawHeaders);
-    if (status < 200) {
-      if (status !== 101) this.#responder.inform(status, responseHeaders(received));
-      return;
-    }
-    const labels = { upstream: this.#upstream.name };
-    this.#context.metrics.upstreamRequestDuration.observe(labels, (performance.now() - this.#sentAt) / 1000);
+  onBody(chunk: Buffer): void {
+    if (this.#wire?.write(chunk) === false) this.#body?.pause();
+  }
+
+  onBodyEnd(): void {
+    this.#wire?.end();
+  }
+
+  /** What was sent upstream is not a request; there is nobody any more who could be answered, or he is at fault. */
+  onBodyError(error: Error): void {
+    this.#wire?.abandon();
+    this.onError(error);
+  }
+
+  onWritable(): void {
+    this.#body?.resume();
+  }
+
+  onInform(status: number, headers: string[]): void {
+    if (!this.#finished) this.#responder.inform(status, responseHeaders(headers));
+  }
+
+  onHead(status: number, headers: string[]): void {
+    const { metrics } = this.#context;
+    metrics.upstreamRequestDuration.observe(this.#upstream.labels, (performance.now() - this.#sentAt) / 1000);
     this.#status = status;
-    this.#endsWithConnection = !hasField(received, 'content-length') && !hasField(received, 'transfer-encoding');
-    this.#responder.head(status, responseHeaders(received, this.#forward.requestId));
+    this.#responder.head(status, responseHeaders(headers, this.#forward.requestId));
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onData(chunk: Buffer): void {
     this.#bytes += chunk.length;
     if (this.#responder.write(chunk)) return;
-    controller.pause();
+    this.#wire?.pause();
     this.#stalled ??= setTimeout(() => this.#giveUp(), this.#context.idleTimeout);
   }
 
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
-    const { socket } = this.#connection;
-    // Undici takes a reset for the end of such a body (RFC 9112 §8).
-    if (this.#endsWithConnection && socket?.errored) {
-      this.onResponseError(controller, socket.errored);
-      return;
-    }
-    this.#count('success');
-    this.#finish(null);
-    this.#responder.end(trailerFields(decodeFields((controller as { rawTrailers?: unknown }).rawTrailers)));
+  onRead(): void {
+    this.#responder.flush();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+  onEnd(trailers: string[]): void {
+    this.#wire = null;
+    this.#body?.discard();
+    this.#count('success');
+    this.#finish(null);
+    this.#responder.end(trailers.length === 0 ? trailers : trailerFields(trailers));
+  }
+
+  onUnreachable(error: Error): void {
+    this.onError(error);
+  }
+
+  onError(error: Error): void {
+    this.#wire = null;
     if (this.#finished) return;
-    if (this.#aborted || error instanceof ClientGone) {
+    if (error instanceof ClientGone) {
       this.#aborted = true;
       this.#count('aborted');
       this.#finish(null);
       return;
     }
-    const failure = failureOf(error, this.#controller !== null);
+    const failure = failureOf(error, this.#sent);
     if (this.#status !== 0) {
       this.#count('cut');
       this.#log(failure.code, error, 'the upstream cut its response');
+      this.#body?.discard();
       this.#finish(failure.code);
       this.#responder.cut();
       return;
@@ -165,64 +195,67 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(failure);
   }
 
+  /** The client took what was written. */
+  onDrain(): void {
+    if (this.#stalled) clearTimeout(this.#stalled);
+    this.#stalled = null;
+    this.#wire?.resume();
+  }
+
+  /** The client went away. */
+  onAbort(): void {
+    if (this.#finished) return;
+    this.#aborted = true;
+    this.#body?.discard();
+    this.#wire?.abandon();
+    this.#wire = null;
+    this.#count('aborted');
+    this.#finish(null);
+  }
+
   /**
    * A target that was never reached may be passed over for the next, whatever the request. A request that was sent is sent
    * again only once, when that can do no harm (RFC 9110 §9.2.2), and only because a kept-alive connection closed under it.
    */
   #mayRetry(code: ErrorCode): boolean {
     if (this.#body?.started) return false;
-    if (code === 'UPSTREAM_UNREACHABLE') return this.#tried.size < this.#upstream.targets.length;
+    if (code === 'UPSTREAM_UNREACHABLE' && this.#target) {
+      this.#tried ??= new Set();
+      this.#tried.add(this.#target);
+      return this.#tried.size < this.#upstream.targets.length;
+    }
     const harmless = idempotent.has(this.#forward.method) && this.#body === null;
-    if (code !== 'UPSTREAM_CLOSED' || !harmless || !this.#connection.reused || this.#retried) return false;
+    if (code !== 'UPSTREAM_CLOSED' || !harmless || !this.#reused || this.#retried) return false;
     this.#retried = true;
-    this.#tried.clear();
+    this.#tried = null;
     return true;
   }
 
   #fail(failure: Failure): void {
     this.#count('error');
     this.#status = failure.status;
-    this.#body?.destroy();
+    this.#body?.discard();
     this.#finish(failure.code);
     // A client that did not send all of its request cannot be understood any more (RFC 9110 §15.5.9).
-    answer(this.#responder, failure, this.#forward.requestId, failure.status === 408);
-  }
-
-  #drained(): void {
-    clearTimeout(this.#stalled ?? undefined);
-    this.#stalled = null;
-    this.#controller?.resume();
+    answer(this.#responder, failure, this.#forward.requestId, failure.code === 'REQUEST_MALFORMED');
   }
 
   /** The client does not read what it asked for. */
   #giveUp(): void {
-    this.#abort();
+    this.onAbort();
     this.#responder.cut();
-  }
-
-  #abort(): void {
-    if (this.#finished || this.#aborted) return;
-    this.#aborted = true;
-    this.#body?.destroy();
-    if (this.#controller) {
-      this.#controller.abort(new ClientGone());
-      return;
-    }
-    // Not sent yet: it is aborted as soon as it starts; nobody waits for it any more.
-    this.#count('aborted');
-    this.#finish(null);
   }
 
   #finish(error: ErrorCode | null): void {
     if (this.#finished) return;
     this.#finished = true;
-    clearTimeout(this.#stalled ?? undefined);
+    if (this.#stalled) clearTimeout(this.#stalled);
     const status = this.#aborted && this.#status === 0 ? clientClosedRequest : this.#status;
-    this.#done({ status, bytes: this.#bytes, error });
+    this.#reporter.report(status, this.#bytes, error);
   }
 
   #count(result: Result): void {
-    this.#context.metrics.upstreamRequests.inc({ upstream: this.#upstream.name, result });
+    this.#context.metrics.upstreamRequests.inc(this.#upstream.labelsFor(result));
   }
 
   #log(code: ErrorCode, error: Error, message: string): void {
@@ -230,4 +263,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const line = { code, upstream: this.#upstream.name, target: this.#target?.url.host, error: error.message, remedy };
     this.#context.logger.warn({ ...line, requestId: this.#forward.requestId }, message);
   }
+}
+
+/** The fields of a request of which it turned out that it has no body; not every legacy service knows chunks. */
+function unchunked(headers: readonly string[]): string[] {
+  const at = headers.lastIndexOf('transfer-encoding');
+  return [...headers.slice(0, at), 'content-length', '0', ...headers.slice(at + 2)];
 }

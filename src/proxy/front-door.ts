@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { BlockList, isIPv6 } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { normalizeName } from '../certificates/index.ts';
+import { normalizeName, type ValidatedIdentity } from '../certificates/index.ts';
 import {
   type CertificateTag,
   type ClientCertificate,
@@ -21,6 +21,7 @@ import { RequestHandler } from './handler.ts';
 import { Http1, type Http1Options } from './http1.ts';
 import { Http2, type Http2Options } from './http2.ts';
 import { endPolitely, refusalText } from './last-words.ts';
+import { PlainHttp1 } from './plain/index.ts';
 import { type RouteOptions, Router } from './router.ts';
 import { UpgradeHandler } from './upgrade.ts';
 
@@ -33,6 +34,8 @@ export interface FrontDoorOptions extends Http1Options, Http2Options {
   /** The fields that tell upstream the verified certificate of the client. */
   readonly clientHeaders: ClientHeaderNames;
   readonly access: boolean;
+  /** Whether plain requests go straight through; true when left out. */
+  readonly fastPath?: boolean;
   /** Told how clients take to the certificates that they are shown. */
   readonly observe?: (id: string, fingerprint: string, refused: boolean) => void;
   /** Others who serve the same clients; none when left out. */
@@ -57,6 +60,7 @@ export class FrontDoor {
   readonly #connections: ConnectionRegistry;
   readonly #metrics: TrafficMetrics;
   readonly #http1: Http1;
+  readonly #plain: PlainHttp1 | null;
   readonly #http2: Http2;
   readonly #trust: ClientTrust;
   readonly #chains = new ClientChains();
@@ -90,6 +94,7 @@ export class FrontDoor {
     const { trust } = this;
     const handler = new RequestHandler({ decision, upstreams, trust, rulesOf, metrics, logger, access, idleTimeout });
     this.#http1 = new Http1(handler, new UpgradeHandler(handler), options);
+    this.#plain = options.fastPath === false ? null : new PlainHttp1(handler, this.#http1, options);
     this.#http2 = new Http2(handler, options);
   }
 
@@ -152,6 +157,7 @@ export class FrontDoor {
     this.#metrics.handshakes.inc({ result: 'success', resumed });
     this.#metrics.handshakeDuration.observe((performance.now() - connection.acceptedAt) / 1000);
     if (secure.alpnProtocol === 'h2') this.#http2.serve(connection, secure);
+    else if (this.#plain) this.#plain.serve(connection, secure);
     else this.#http1.serve(connection, secure);
     connection.idleSince = performance.now();
     // The certificate may have been retired while the client was still shaking hands.
@@ -213,9 +219,16 @@ function isForgetful(secure: TLSSocket): boolean {
   return secure.isSessionReused() && !(secure as TLSSocket & { servername?: string | false }).servername;
 }
 
+const tags = new WeakMap<ValidatedIdentity, CertificateTag>();
+
+/** One for all connections on a certificate. */
 function tagOf({ identity }: ServedIdentity): CertificateTag {
+  const known = tags.get(identity);
+  if (known) return known;
   const { id, fingerprint, names, leaf } = identity;
-  return { id, fingerprint, fingerprint256: leaf.fingerprint256, names };
+  const tag = { id, fingerprint, fingerprint256: leaf.fingerprint256, names };
+  tags.set(identity, tag);
+  return tag;
 }
 
 function lowerCase(names: ClientHeaderNames): ClientHeaderNames {

@@ -1,11 +1,11 @@
-import type { Readable } from 'node:stream';
 import type { ClientTrust, Connection } from '../connections/index.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import type { Upstream } from '../upstream/index.ts';
-import { discard } from './body.ts';
+import type { RequestBody } from './body.ts';
 import type { ClientRules } from './client-rules.ts';
 import { type DecisionContext, decide, type Forward } from './decide.ts';
-import { Exchange, type Outcome } from './exchange.ts';
+import { Exchange, type Reporter } from './exchange.ts';
 import { answer } from './failure.ts';
 import type { ClientFacts, Distrust, Refusal, RequestHead } from './request.ts';
 import type { Responder } from './responder.ts';
@@ -25,8 +25,6 @@ export interface HandlerOptions {
   readonly idleTimeout: number;
 }
 
-const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-
 /** Takes a request from decision to answer. The seam that all protocols share. */
 export class RequestHandler {
   readonly #options: HandlerOptions;
@@ -44,18 +42,17 @@ export class RequestHandler {
     return this.#options.logger;
   }
 
-  /** Decides on a request and has it answered. */
-  handle(connection: Connection, head: RequestHead, body: Readable, responder: Responder): void {
-    const done = this.begin(connection, head);
+  /** Decides on a request and has it answered. @param body null when there is none */
+  handle(connection: Connection, head: RequestHead, body: RequestBody | null, responder: Responder): void {
+    const account = this.begin(connection, head);
     const decision = this.decide(connection, head);
     if (decision.kind === 'refuse') {
-      done({ status: decision.status, bytes: 0, error: decision.code });
+      account.report(decision.status, 0, decision.code);
+      body?.discard();
       answer(responder, decision, undefined, decision.close);
-      discard(body);
       return;
     }
-    const upstream = this.upstream(decision);
-    new Exchange(decision, upstream, body, responder, this.#options, done).start();
+    new Exchange(decision, this.upstream(decision), body, responder, this.#options, account).start();
   }
 
   decide(connection: Connection, head: RequestHead): Forward | Refusal {
@@ -88,46 +85,85 @@ export class RequestHandler {
     return this.#options.upstreams.get(forward.upstream) as Upstream;
   }
 
-  /** Counts a request from here on. @returns what to call when it is over */
-  begin(connection: Connection, head: RequestHead): (outcome: Outcome) => void {
-    const { metrics } = this.#options;
-    const startedAt = performance.now();
-    metrics.requestsInFlight.inc();
-    return (outcome) => {
-      metrics.requestsInFlight.dec();
-      const method = knownMethods.has(head.method) ? head.method : 'other';
-      metrics.requests.inc({ method, code: String(outcome.status) });
-      metrics.requestDuration.observe((performance.now() - startedAt) / 1000);
-      metrics.keep();
-      if (this.#options.access) this.#logAccess(connection, head, outcome, startedAt);
-    };
+  /** Counts a request from here on. */
+  begin(connection: Connection, head: RequestHead): Account {
+    this.#options.metrics.requestsInFlight.inc();
+    return new Account(connection, head, this.#options);
   }
 
   /** Counts what was refused before it was a request. */
   refused(status: number): void {
-    this.#options.metrics.requests.inc({ method: 'other', code: String(status) });
+    this.#options.metrics.requests.inc(labelsFor('other', status));
+  }
+}
+
+/** What is counted and logged of one request. */
+class Account implements Reporter {
+  readonly #connection: Connection;
+  readonly #head: RequestHead;
+  readonly #options: HandlerOptions;
+  readonly #startedAt = performance.now();
+
+  constructor(connection: Connection, head: RequestHead, options: HandlerOptions) {
+    this.#connection = connection;
+    this.#head = head;
+    this.#options = options;
   }
 
-  #logAccess(connection: Connection, head: RequestHead, outcome: Outcome, startedAt: number): void {
-    const { certificate } = connection;
+  report(status: number, bytes: number, error: ErrorCode | null): void {
+    const { metrics, access } = this.#options;
+    const duration = performance.now() - this.#startedAt;
+    metrics.requestsInFlight.dec();
+    metrics.requests.inc(labelsFor(this.#head.method, status));
+    metrics.requestDuration.observe(duration / 1000);
+    metrics.keep();
+    if (access) this.#log(status, bytes, error, duration);
+  }
+
+  #log(status: number, bytes: number, error: ErrorCode | null, duration: number): void {
+    const { certificate, address } = this.#connection;
+    const head = this.#head;
     this.#options.logger.info(
       {
         event: 'request',
-        client: connection.address,
+        client: address,
         method: head.method,
         host: head.authority ?? hostOf(head),
         // Without the query: it is where secrets travel.
         path: head.target.split('?', 1)[0],
         version: head.version,
-        status: outcome.status,
-        bytes: outcome.bytes,
-        durationMs: Math.round((performance.now() - startedAt) * 10) / 10,
+        status,
+        bytes,
+        durationMs: Math.round(duration * 10) / 10,
         certificate: certificate?.id,
-        ...(outcome.error ? { code: outcome.error } : {}),
+        ...(error ? { code: error } : {}),
       },
       'request',
     );
   }
+}
+
+interface RequestLabels {
+  readonly method: string;
+  readonly code: string;
+}
+
+const knownMethods = new Map(
+  ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'other'].map((method) => [
+    method,
+    new Map<number, RequestLabels>(),
+  ]),
+);
+
+/** Bounded: a method of nobody's invention is `other`, and a status has three digits. */
+function labelsFor(method: string, status: number): RequestLabels {
+  const name = knownMethods.has(method) ? method : 'other';
+  const labels = knownMethods.get(name) as Map<number, RequestLabels>;
+  const known = labels.get(status);
+  if (known) return known;
+  const made = { method: name, code: String(status) };
+  labels.set(status, made);
+  return made;
 }
 
 function hostOf(head: RequestHead): string | undefined {

@@ -1,27 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { Authority } from './authority.ts';
-import { type ClientHeaderNames, clientHeaders } from './client-headers.ts';
+import { clientHeaders } from './client-headers.ts';
+import { type FieldNames, fieldNamesFor, hopByHop, type OwnNames } from './field-names.ts';
 import type { Admitted, ClientFacts } from './request.ts';
-
-/** Fields that concern one connection only (RFC 9110 §7.6.1), beside those that `Connection` names. */
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-  'http2-settings',
-]);
-
-/**
- * Fields of a request that go no further either: Host is written anew, Expect was answered for, trailers are not passed on, and
- * a CGI program takes `Proxy` for its own HTTP_PROXY.
- */
-const endsHere = new Set(['host', 'expect', 'trailer', 'proxy']);
 
 /** Fields that may not stand in trailers, because a recipient that merges them would be misled (RFC 9110 §6.5.1). */
 const notInTrailers = new Set([
@@ -38,13 +20,9 @@ const notInTrailers = new Set([
   'trailer',
 ]);
 
-export interface ForwardingOptions {
+export interface ForwardingOptions extends OwnNames {
   /** Whether a peer's own `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. */
   readonly trusts: (address: string) => boolean;
-  /** The field that tells upstream which certificate the client was given; none when null. */
-  readonly certificateHeader: string | null;
-  /** The fields that tell upstream the verified certificate of the client. */
-  readonly clientHeaders: ClientHeaderNames;
 }
 
 /** The fields of a request as they go upstream. */
@@ -55,18 +33,117 @@ export interface OutgoingHeaders {
 
 /** @param name lower case */
 export function hasField(headers: readonly string[], name: string): boolean {
-  for (let i = 0; i < headers.length; i += 2) if (headers[i]?.toLowerCase() === name) return true;
+  for (let i = 0; i < headers.length; i += 2) {
+    const field = headers[i] as string;
+    if (field.length === name.length && field.toLowerCase() === name) return true;
+  }
   return false;
 }
 
+const nothing: ReadonlySet<string> = new Set();
+
 /** The names listed in `Connection`, lower case. */
-export function connectionOptions(headers: readonly string[]): Set<string> {
-  const names = new Set<string>();
+export function connectionOptions(headers: readonly string[]): ReadonlySet<string> {
+  let names: Set<string> | null = null;
   for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() !== 'connection') continue;
+    const field = headers[i] as string;
+    if (field.length !== 10 || field.toLowerCase() !== 'connection') continue;
+    names ??= new Set();
     for (const name of (headers[i + 1] ?? '').split(',')) names.add(name.trim().toLowerCase());
   }
-  return names;
+  return names ?? nothing;
+}
+
+/** What the fields of a request say, sorted by what they mean to a proxy. */
+export interface ReadFields {
+  hosts: number;
+  host: string | undefined;
+  lengths: number;
+  length: string;
+  encodings: number;
+  encoding: string;
+  expect: string | undefined;
+  /** What is passed on as it is, behind a place for Host. */
+  readonly passed: string[];
+  readonly cookies: string[];
+  /** By lower-case name; null when there is none. */
+  claims: Map<string, string> | null;
+  /** The client understands trailers (RFC 9110 §10.1.4). */
+  trailers: boolean;
+}
+
+/** Reads the fields of a request, in one pass. @param received names and values in turn */
+export function readFields(received: readonly string[], names: FieldNames): ReadFields {
+  const fields: ReadFields = {
+    hosts: 0,
+    host: undefined,
+    lengths: 0,
+    length: '',
+    encodings: 0,
+    encoding: '',
+    expect: undefined,
+    passed: ['host', ''],
+    cookies: [],
+    claims: null,
+    trailers: false,
+  };
+  let named: ReadonlySet<string> = nothing;
+  for (let i = 0; i < received.length; i += 2) {
+    const name = received[i] as string;
+    if (name.length === 10 && names.kindOf(name) === 'connection') named = namedBy(received);
+  }
+  for (let i = 0; i < received.length; i += 2) {
+    const name = received[i] as string;
+    const value = received[i + 1] as string;
+    const kind = names.kindOf(name);
+    // What says how the message is framed, or where it goes, is read whoever names it.
+    if (named !== nothing && (kind === 'own' || kind === 'claim' || kind === 'cookie') && named.has(name.toLowerCase()))
+      continue;
+    switch (kind) {
+      case 'own':
+        fields.passed.push(name, value);
+        break;
+      case 'host':
+        fields.hosts += 1;
+        fields.host = value.trim();
+        break;
+      case 'content-length':
+        fields.lengths += 1;
+        fields.length = value.trim();
+        break;
+      case 'transfer-encoding':
+        fields.encodings += 1;
+        fields.encoding = value.trim().toLowerCase();
+        break;
+      case 'expect':
+        fields.expect = value.trim().toLowerCase();
+        break;
+      case 'te':
+        if (/(^|,)\s*trailers\s*(,|;|$)/i.test(value)) fields.trailers = true;
+        break;
+      case 'cookie':
+        fields.cookies.push(value);
+        break;
+      case 'claim':
+        claim(fields, name.toLowerCase(), value);
+        break;
+      default:
+    }
+  }
+  return fields;
+}
+
+/** The fields that `Connection` names, beside what every proxy knows of it. */
+function namedBy(received: readonly string[]): ReadonlySet<string> {
+  const names = new Set(connectionOptions(received));
+  for (const usual of ['close', 'keep-alive', '']) names.delete(usual);
+  return names.size === 0 ? nothing : names;
+}
+
+function claim(fields: ReadFields, name: string, value: string): void {
+  fields.claims ??= new Map();
+  const before = fields.claims.get(name);
+  fields.claims.set(name, before === undefined ? value : `${before}, ${value}`);
 }
 
 /**
@@ -80,81 +157,71 @@ export function requestHeaders(
   options: ForwardingOptions,
   admission: Pick<Admitted, 'certificate'> = { certificate: null },
 ): OutgoingHeaders {
-  const named = connectionOptions(received);
-  const trusted = options.trusts(client.address);
-  const headers: string[] = ['host', authority.text];
-  const claims = new Map<string, string>();
-  const cookies: string[] = [];
-  let trailers = false;
-  for (let i = 0; i < received.length; i += 2) {
-    const name = received[i] ?? '';
-    const value = received[i + 1] ?? '';
-    const lower = name.toLowerCase();
-    if (lower === 'te' && /(^|,)\s*trailers\s*(,|;|$)/i.test(value)) trailers = true;
-    if (isDropped(lower, named) || isReserved(lower, options) || isDisguised(lower, options)) continue;
-    if (isClaim(lower)) {
-      const before = claims.get(lower);
-      if (trusted) claims.set(lower, before === undefined ? value : `${before}, ${value}`);
-    } else if (lower === 'cookie') cookies.push(value);
-    else headers.push(name, value);
-  }
-  if (cookies.length > 0) headers.push('cookie', cookies.join('; '));
+  return outgoing(readFields(received, fieldNamesFor(options)), authority, client, options, admission);
+}
+
+/** The fields of a request as they go upstream. Uses the lists of `fields` up. */
+export function outgoing(
+  fields: ReadFields,
+  authority: Authority,
+  client: ClientFacts,
+  options: ForwardingOptions,
+  admission: Pick<Admitted, 'certificate'>,
+): OutgoingHeaders {
+  const headers = fields.passed;
+  headers[1] = authority.text;
+  if (fields.cookies.length > 0) headers.push('cookie', fields.cookies.join('; '));
   // Says only that trailers are understood; it is answered for, not passed through (RFC 9110 §10.1.4).
-  if (trailers) headers.push('te', 'trailers');
-  const requestId = claims.get('x-request-id') ?? randomUUID();
-  pushForwarded(headers, authority, client, claims);
+  if (fields.trailers) headers.push('te', 'trailers');
+  const claims = fields.claims && options.trusts(client.address) ? fields.claims : null;
+  const requestId = claims?.get('x-request-id') ?? randomUUID();
+  const route = routeOf(client.address, authority);
+  if (claims) pushClaimed(headers, route, claims);
+  else {
+    const { address, host, port, forwarded } = route;
+    headers.push('x-forwarded-for', address, 'x-forwarded-proto', 'https', 'x-forwarded-host', host);
+    headers.push('x-forwarded-port', port, 'forwarded', forwarded);
+  }
   headers.push('x-request-id', requestId);
   if (options.certificateHeader !== null) {
     headers.push(options.certificateHeader, `${client.certificate.id} ${client.certificate.fingerprint256}`);
   }
-  const [leaf] = admission.certificate?.chain ?? [];
+  const leaf = admission.certificate?.chain[0];
   if (leaf) headers.push(...clientHeaders(leaf, options.clientHeaders));
   return { headers, requestId };
 }
 
-/** Fields that Swivel alone writes: nobody is believed in them, not even a trusted proxy. */
-function isReserved(name: string, { certificateHeader, clientHeaders }: ForwardingOptions): boolean {
-  if (name === certificateHeader) return true;
-  for (const key in clientHeaders) if (clientHeaders[key as keyof ClientHeaderNames] === name) return true;
-  return false;
+/** What Swivel says of the way a request took. */
+interface Route {
+  readonly address: string;
+  readonly host: string;
+  readonly port: string;
+  readonly forwarded: string;
 }
 
-function isDropped(name: string, named: ReadonlySet<string>): boolean {
-  return hopByHop.has(name) || endsHere.has(name) || named.has(name);
+/** By host as the client wrote it, for the address that was asked for last: requests of one connection follow each other. */
+const routes = { address: '', host: '', route: { address: '', host: '', port: '', forwarded: '' } as Route };
+
+function routeOf(address: string, authority: Authority): Route {
+  if (routes.address === address && routes.host === authority.text) return routes.route;
+  // RFC 7239 §4 and §6: an IPv6 address stands in brackets, without its zone, and what holds a colon is quoted.
+  const node = isIPv6(address) ? `"[${address.replace(/%.*/, '')}]"` : address;
+  const forwarded = `for=${node};host=${quoted(authority.text)};proto=https`;
+  routes.address = address;
+  routes.host = authority.text;
+  routes.route = { address, host: authority.text, port: String(authority.port ?? 443), forwarded };
+  return routes.route;
 }
 
-/** Fields about the way a request took: written by Swivel, and believed only of peers that are trusted. */
-function isClaim(name: string): boolean {
-  return name === 'forwarded' || name === 'x-request-id' || name.startsWith('x-forwarded-');
-}
-
-/** Whether a name becomes one of ours where `_` and `-` are the same, as in CGI and what followed it (RFC 3875 §4.1.18). */
-function isDisguised(name: string, options: ForwardingOptions): boolean {
-  if (!name.includes('_')) return false;
-  const plain = name.replaceAll('_', '-');
-  return isClaim(plain) || hopByHop.has(plain) || isReserved(plain, options);
-}
-
-function pushForwarded(
-  headers: string[],
-  authority: Authority,
-  client: ClientFacts,
-  claims: ReadonlyMap<string, string>,
-): void {
+function pushClaimed(headers: string[], route: Route, claims: ReadonlyMap<string, string>): void {
   const append = (name: string, value: string) => {
     const before = claims.get(name);
     headers.push(name, before === undefined ? value : `${before}, ${value}`);
   };
-  append('x-forwarded-for', client.address);
-  const ours = {
-    'x-forwarded-proto': 'https',
-    'x-forwarded-host': authority.text,
-    'x-forwarded-port': String(authority.port ?? 443),
-  };
+  append('x-forwarded-for', route.address);
+  const ours = { 'x-forwarded-proto': 'https', 'x-forwarded-host': route.host, 'x-forwarded-port': route.port };
   for (const [name, value] of Object.entries(ours)) headers.push(name, claims.get(name) ?? value);
-  // RFC 7239 §4 and §6: an IPv6 address stands in brackets, without its zone, and what holds a colon is quoted.
-  const node = isIPv6(client.address) ? `"[${client.address.replace(/%.*/, '')}]"` : client.address;
-  append('forwarded', `for=${node};host=${quoted(authority.text)};proto=https`);
+  append('forwarded', route.forwarded);
   for (const [name, value] of claims) {
     if (!(name in ours) && name.startsWith('x-') && name !== 'x-forwarded-for' && name !== 'x-request-id') {
       headers.push(name, value);
@@ -166,6 +233,8 @@ function quoted(text: string): string {
   return /^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
+const hopByHopLengths = new Set([...hopByHop].map(({ length }) => length));
+
 /**
  * Edits the fields of a response: hop-by-hop ones out, the id of the request in.
  * @param received names and values in turn
@@ -175,10 +244,13 @@ export function responseHeaders(received: readonly string[], requestId?: string)
   const named = connectionOptions(received);
   const headers: string[] = [];
   for (let i = 0; i < received.length; i += 2) {
-    const name = received[i] ?? '';
-    const lower = name.toLowerCase();
-    if (hopByHop.has(lower) || named.has(lower) || (lower === 'x-request-id' && requestId !== undefined)) continue;
-    headers.push(name, received[i + 1] ?? '');
+    const name = received[i] as string;
+    const { length } = name;
+    if (named !== nothing || length === 12 || hopByHopLengths.has(length)) {
+      const lower = name.toLowerCase();
+      if (hopByHop.has(lower) || named.has(lower) || (lower === 'x-request-id' && requestId !== undefined)) continue;
+    }
+    headers.push(name, received[i + 1] as string);
   }
   if (requestId !== undefined) headers.push('x-request-id', requestId);
   return headers;
@@ -192,9 +264,4 @@ export function trailerFields(received: readonly string[]): string[] {
     if (!hopByHop.has(lower) && !notInTrailers.has(lower)) fields.push(received[i] ?? '', received[i + 1] ?? '');
   }
   return fields;
-}
-
-/** Fields as undici hands them over: buffers, names and values in turn; each byte one character (RFC 9110 §5.5). */
-export function decodeFields(raw: unknown): string[] {
-  return Array.isArray(raw) ? raw.map((part) => (Buffer.isBuffer(part) ? part.toString('latin1') : String(part))) : [];
 }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Connection } from '../connections/index.ts';
 import { connectionOptions, hasField } from './headers.ts';
-import type { Responder } from './responder.ts';
+import type { Answerer, Responder } from './responder.ts';
 
 const nothing = Buffer.alloc(0);
 
@@ -11,16 +11,24 @@ export class Http1Responder implements Responder {
   readonly #response: ServerResponse;
   /** The end of the body is that of the connection: neither length nor chunks tell it (RFC 9112 §6.3). */
   #endsWithConnection = false;
-  onDrain = () => {};
-  onAbort = () => {};
+  #answerer: Answerer | null = null;
 
   constructor(connection: Connection, response: ServerResponse) {
     this.#connection = connection;
     this.#response = response;
-    response.on('drain', () => this.onDrain());
+    response.on('drain', () => this.#answerer?.onDrain());
     response.once('close', () => {
-      if (!response.writableFinished) this.onAbort();
+      if (!response.writableFinished) this.abort();
     });
+  }
+
+  attach(answerer: Answerer): void {
+    this.#answerer = answerer;
+  }
+
+  /** The client went away, or cannot be understood any more. */
+  abort(): void {
+    this.#answerer?.onAbort();
   }
 
   /** Whether anything of the answer was written. */
@@ -53,8 +61,11 @@ export class Http1Responder implements Responder {
   }
 
   write(chunk: Buffer): boolean {
-    return this.#response.write(chunk);
+    return this.#response.write(Buffer.from(chunk));
   }
+
+  // Each head goes with what follows in the same tick, without being asked.
+  flush(): void {}
 
   end(trailers: string[]): void {
     const response = this.#response;

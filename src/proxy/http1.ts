@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Connection } from '../connections/index.ts';
+import { StreamBody } from './body.ts';
 import type { RequestHandler } from './handler.ts';
 import { Http1Responder } from './http1-responder.ts';
 import { endPolitely, refusalText } from './last-words.ts';
@@ -34,10 +35,12 @@ export class Http1 {
   readonly #handler: RequestHandler;
   readonly #upgrades: UpgradeHandler;
   readonly #lines = new WeakMap<Duplex, Line>();
+  readonly #patience: number;
 
   constructor(handler: RequestHandler, upgrades: UpgradeHandler, options: Http1Options) {
     this.#handler = handler;
     this.#upgrades = upgrades;
+    this.#patience = options.idleTimeout;
     this.#server = createServer({
       headersTimeout: options.headersTimeout,
       // Bodies may take as long as they move; the length of an upload is nobody's timeout.
@@ -94,7 +97,10 @@ export class Http1 {
         connection.end();
         turns.done();
       });
-      this.#handler.handle(connection, headOf(request), request, line.responder);
+      const head = headOf(request);
+      const body = head.hasBody ? new StreamBody(request, this.#patience, () => request.complete) : null;
+      if (!body) request.resume();
+      this.#handler.handle(connection, head, body, line.responder);
     });
   }
 
@@ -135,7 +141,7 @@ export class Http1 {
       return;
     }
     line.turns.end();
-    line.responder?.onAbort();
+    line.responder?.abort();
     if (line.responder?.started) socket.destroy();
     else endPolitely(socket as Socket, text);
   }

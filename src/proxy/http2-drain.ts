@@ -51,6 +51,11 @@ export class Http2Drain implements ProtocolHandler {
     if (this.#streams === 0 && this.#state === 'announced') this.close();
   }
 
+  /** Whether responses may not end yet. */
+  get holds(): boolean {
+    return this.#state === 'announced';
+  }
+
   /** Ends a response: now, or when the answer to the PING is here. */
   end(finish: () => void): void {
     if (this.#state === 'announced') this.#held.push(finish);

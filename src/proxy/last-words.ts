@@ -3,9 +3,9 @@ import type { Socket } from 'node:net';
 import { catalogue, type ErrorCode } from '../errors.ts';
 
 /** Milliseconds that the last words may take to leave. */
-const flushing = 30_000;
+export const flushing = 30_000;
 /** Milliseconds for which the other side may then go on sending, or hold its own side open. */
-const patience = 2000;
+export const patience = 2000;
 
 /**
  * Writes what is to be written last and ends the connection, so that the client gets to read it: to close with bytes unread would

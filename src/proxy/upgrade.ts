@@ -5,7 +5,7 @@ import type { Connection } from '../connections/index.ts';
 import { catalogue, type ErrorCode, messageOf } from '../errors.ts';
 import { adopt, type Target, type Upstream } from '../upstream/index.ts';
 import type { Forward } from './decide.ts';
-import type { Outcome } from './exchange.ts';
+import type { Reporter } from './exchange.ts';
 import type { RequestHandler } from './handler.ts';
 import { responseHeaders } from './headers.ts';
 import { endPolitely, refusalText } from './last-words.ts';
@@ -24,15 +24,15 @@ export class UpgradeHandler {
    * @param first what the client sent right behind the head of its request
    */
   handle(connection: Connection, head: RequestHead, socket: Socket, first: Buffer): void {
-    const done = this.#handler.begin(connection, head);
+    const account = this.#handler.begin(connection, head);
     connection.begin();
     const decision = this.#handler.decide(connection, head);
     if (decision.kind === 'refuse') {
-      done({ status: decision.status, bytes: 0, error: decision.code });
+      account.report(decision.status, 0, decision.code);
       endPolitely(socket, refusalText(decision.status, decision.code));
       return;
     }
-    void new Upgrade(decision, head.upgrade ?? '', connection, socket, this.#handler, done).run(first);
+    void new Upgrade(decision, head.upgrade ?? '', connection, socket, this.#handler, account).run(first);
   }
 }
 
@@ -48,7 +48,7 @@ class Upgrade {
   readonly #connection: Connection;
   readonly #client: Socket;
   readonly #handler: RequestHandler;
-  readonly #done: (outcome: Outcome) => void;
+  readonly #reporter: Reporter;
   readonly #upstream: Upstream;
   #over = false;
 
@@ -58,14 +58,14 @@ class Upgrade {
     connection: Connection,
     client: Socket,
     handler: RequestHandler,
-    done: (outcome: Outcome) => void,
+    reporter: Reporter,
   ) {
     this.#forward = forward;
     this.#protocol = protocol;
     this.#connection = connection;
     this.#client = client;
     this.#handler = handler;
-    this.#done = done;
+    this.#reporter = reporter;
     this.#upstream = handler.upstream(forward);
     client.on('error', () => {});
     client.once('close', () => this.#finish(499, null));
@@ -170,7 +170,7 @@ class Upgrade {
     this.#over = true;
     const result = status === 499 ? 'aborted' : error === null ? 'success' : 'error';
     this.#handler.metrics.upstreamRequests.inc({ upstream: this.#upstream.name, result });
-    this.#done({ status, bytes: 0, error });
+    this.#reporter.report(status, 0, error);
   }
 }
 

@@ -1,14 +1,14 @@
-import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
-import { type Dispatcher, Pool } from 'undici';
 import { connect } from './connect.ts';
 import type { UpstreamOptions } from './options.ts';
 import type { Selectable } from './selection.ts';
+import type { WireUser } from './wire.ts';
+import { Wires } from './wires.ts';
 
-/** One address of an upstream, with its pool of keep-alive connections. */
+/** One address of an upstream, with its keep-alive connections. */
 export class Target implements Selectable {
   readonly url: URL;
-  readonly #pool: Pool;
+  readonly #wires: Wires;
   readonly #options: UpstreamOptions;
   readonly #closing = new AbortController();
   #reachable = true;
@@ -17,18 +17,7 @@ export class Target implements Selectable {
   constructor(url: URL, options: UpstreamOptions) {
     this.url = url;
     this.#options = options;
-    this.#pool = new Pool(url.origin, {
-      pipelining: 1,
-      headersTimeout: options.responseTimeout,
-      bodyTimeout: options.idleTimeout,
-      connect: (_options, done) => {
-        this.connect().then(
-          (socket) => done(null, socket),
-          (error: Error) => done(error, null),
-        );
-      },
-      maxHeaderSize: 64 * 1024,
-    });
+    this.#wires = new Wires(url, options);
   }
 
   /** Whether it accepted the last connection that was tried. */
@@ -52,9 +41,9 @@ export class Target implements Selectable {
     this.#reachable = true;
   }
 
-  /** Sends a request over the pool. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#pool.dispatch(options, handler);
+  /** Gives a user a connection, at once or when it is made. @param fresh one that carried nothing yet */
+  take(user: WireUser, fresh = false): void {
+    this.#wires.take(user, fresh);
   }
 
   /** Opens a connection; nobody else uses it. */
@@ -62,29 +51,8 @@ export class Target implements Selectable {
     return connect(this.url, this.#options.connectTimeout, this.#closing.signal);
   }
 
-  close(): Promise<void> {
+  close(): void {
     this.#closing.abort();
-    return this.#pool.destroy();
+    this.#wires.close();
   }
-}
-
-/** The connection that carries a request. */
-export interface ConnectionUsed {
-  socket: Socket | null;
-  /** Whether it had carried a response before. */
-  reused: boolean;
-}
-
-let sending: ConnectionUsed | null = null;
-// Undici tells a handler that its request starts, then which socket it goes to, in one synchronous stretch. Other users of
-// undici, `fetch` among them, publish on this channel too; nothing was noted for those.
-subscribe('undici:client:sendHeaders', (message) => {
-  const { socket } = message as { socket: Socket };
-  if (sending) Object.assign(sending, { socket, reused: socket.bytesRead > 0 });
-  sending = null;
-});
-
-/** Call as a request starts: right afterwards `used` tells about its connection. */
-export function noteConnection(used: ConnectionUsed): void {
-  sending = used;
 }

@@ -9,10 +9,15 @@ export type Reached =
   | { readonly target: Target; readonly socket: Socket; readonly error: null }
   | { readonly target: Target | null; readonly socket: null; readonly error: unknown };
 
+const untried: ReadonlySet<Target> = new Set();
+
 /** A named group of targets among which requests are spread. */
 export class Upstream {
   readonly name: string;
   readonly targets: readonly Target[];
+  /** For metrics by upstream. */
+  readonly labels: { readonly upstream: string };
+  readonly #results = new Map<string, { readonly upstream: string; readonly result: string }>();
   readonly #options: UpstreamOptions;
   readonly #logger: Logger;
   readonly #metrics: TrafficMetrics;
@@ -20,11 +25,21 @@ export class Upstream {
 
   constructor(name: string, urls: readonly URL[], options: UpstreamOptions, metrics: TrafficMetrics, logger: Logger) {
     this.name = name;
+    this.labels = { upstream: name };
     this.#options = options;
     this.#logger = logger;
     this.#metrics = metrics;
     this.targets = urls.map((url) => new Target(url, options));
     for (const target of this.targets) this.#gauge(target);
+  }
+
+  /** For metrics by upstream and what came of a request. */
+  labelsFor(result: string): { readonly upstream: string; readonly result: string } {
+    const known = this.#results.get(result);
+    if (known) return known;
+    const labels = { upstream: this.name, result };
+    this.#results.set(result, labels);
+    return labels;
   }
 
   get responseTimeout(): number {
@@ -35,8 +50,10 @@ export class Upstream {
     return this.#options.idleTimeout;
   }
 
-  /** The next target that was not tried for this request. */
-  pick(tried: ReadonlySet<Target>): Target | null {
+  /** The next target that was not tried for this request. @param tried none when left out */
+  pick(tried: ReadonlySet<Target> = untried): Target | null {
+    const [only] = this.targets;
+    if (this.targets.length === 1 && only && tried.size === 0) return only;
     return select(this.targets, this.#cursor++, tried);
   }
 
@@ -70,8 +87,8 @@ export class Upstream {
     else this.#logger.warn({ code: 'UPSTREAM_UNREACHABLE', ...line }, 'upstream target is down');
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.targets.map((target) => target.close()));
+  close(): void {
+    for (const target of this.targets) target.close();
   }
 
   #gauge(target: Target): void {

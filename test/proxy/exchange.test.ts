@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { createLogger, createMetrics } from '../../src/observe/index.ts';
-import { Exchange, type Outcome } from '../../src/proxy/exchange.ts';
+import { StreamBody } from '../../src/proxy/body.ts';
+import { Exchange } from '../../src/proxy/exchange.ts';
 import type { Forward } from '../../src/proxy/index.ts';
 import type { Responder } from '../../src/proxy/responder.ts';
 import { Upstream } from '../../src/upstream/index.ts';
@@ -14,20 +15,20 @@ const forward: Forward = {
   upstream: 'app',
   method: 'POST',
   path: '/',
-  headers: ['host', 'app.test'],
+  headers: ['host', 'app.test', 'transfer-encoding', 'chunked'],
   requestId: 'id',
-  hasBody: true,
+  framing: 'chunked',
   expectsContinue: false,
 };
 
 /** A client of which nothing is heard, and to which nothing should be said. */
 const nobody: Responder = {
-  onDrain: () => {},
-  onAbort: () => {},
+  attach: () => {},
   continue: () => assert.fail('continue'),
   inform: () => assert.fail('inform'),
   head: () => assert.fail('head'),
   write: () => assert.fail('write'),
+  flush: () => assert.fail('flush'),
   end: () => assert.fail('end'),
   cut: () => assert.fail('cut'),
 };
@@ -40,14 +41,15 @@ test('a client that is missed first in its body is not taken for a fault of the 
   const timeouts = { connectTimeout: 1000, responseTimeout: 1000, idleTimeout: 1000, failTimeout: 1000 };
   const upstream = new Upstream('app', [new URL(recording.url)], timeouts, metrics, logger);
   t.after(() => upstream.close());
-  const body = new PassThrough();
-  body.on('error', () => {});
-  const { promise, resolve } = Promise.withResolvers<Outcome>();
-  new Exchange(forward, upstream, body, nobody, { metrics, logger, idleTimeout: 1000 }, resolve).start();
-  body.write('part');
+  const client = new PassThrough();
+  const { promise, resolve } = Promise.withResolvers<unknown[]>();
+  const reporter = { report: (...report: unknown[]) => resolve(report) };
+  const context = { metrics, logger, idleTimeout: 1000 };
+  new Exchange(forward, upstream, new StreamBody(client, 1000), nobody, context, reporter).start();
+  client.write('part');
   const { connection } = await recording.next();
-  body.destroy(new Error('reset'));
-  assert.deepEqual(await promise, { status: 499, bytes: 0, error: null });
+  client.destroy(new Error('reset'));
+  assert.deepEqual(await promise, [499, 0, null]);
   await connection.closed;
   assert.deepEqual(await valuesOf(metrics.upstreamRequests), { 'app,aborted': 1 });
   assert.deepEqual(lines, []);

@@ -4,6 +4,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { connectRaw, valuesOfField } from '../support/raw-client.ts';
 import { bounded, eventually, metricOf, startFrontDoor, valuesOf } from '../support/swivel.ts';
 import { response, type Script, startUpstream } from '../support/upstream.ts';
+import { fill } from './support/fill.ts';
 
 const get = (path = '/') => `GET ${path} HTTP/1.1\r\nHost: app.test\r\n\r\n`;
 const postHead = (length: number, path = '/') =>
@@ -79,25 +80,6 @@ describe('bodies as they come', () => {
     assert.equal((await client.response()).body, 'half');
   });
 });
-
-/** Writes as much as is taken: stops when the socket was full for a hundred turns of the event loop. */
-async function fill(
-  socket: { writableNeedDrain: boolean; write(chunk: Buffer): boolean },
-  limit: number,
-): Promise<number> {
-  const chunk = Buffer.alloc(64 * 1024, 'x');
-  let sent = 0;
-  let full = 0;
-  await eventually(() => {
-    if (!socket.writableNeedDrain && sent + chunk.length <= limit) {
-      sent += chunk.length;
-      socket.write(chunk);
-      full = 0;
-    } else full += 1;
-    return full === 100;
-  });
-  return sent;
-}
 
 describe('answers before the end of the body', () => {
   const refusal = response('too large', [], '413 Content Too Large');
