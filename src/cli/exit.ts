@@ -7,6 +7,8 @@ import { isReadingStuck } from '../files/index.ts';
  */
 export function exit(code: number): never {
   if (isReadingStuck()) {
+    // Nobody else tells those who have something to write out.
+    process.emit('exit', code);
     process.removeAllListeners('warning');
     process.execve?.(process.execPath, [process.execPath, '--eval', `process.exit(${code})`], {});
   }

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type Pretty from 'pino-pretty';
+import { TurnBatch } from './turn-batch.ts';
 
 export type { Logger } from 'pino';
 
@@ -46,5 +47,5 @@ export function createLogger(
     const pretty = createRequire(import.meta.url)('pino-pretty') as typeof Pretty;
     return pino(settings, pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }));
   }
-  return pino(settings, pino.destination({ dest: 1, sync: true }));
+  return pino(settings, new TurnBatch(pino.destination({ dest: 1, sync: true })));
 }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { pino } from 'pino';
 import { createLogger, type LogLevel, logLevels } from '../../src/observe/index.ts';
+import { TurnBatch } from '../../src/observe/turn-batch.ts';
 
 function record(level: LogLevel) {
   const lines: string[] = [];
@@ -74,4 +77,30 @@ test('JSON where there is no terminal, a readable form on demand', () => {
   const pretty = print('pretty');
   assert.match(pretty, /INFO.*hello/);
   assert.throws(() => JSON.parse(pretty));
+});
+
+test('the lines of one turn of the event loop are written together, a warning at once with all before it', async () => {
+  const written: string[] = [];
+  const batch = new TurnBatch({ write: (lines) => void written.push(lines) });
+  const logger = pino({ base: null, timestamp: false }, batch);
+  logger.info('one');
+  logger.info('two');
+  assert.deepEqual(written, []);
+  logger.warn('three');
+  const lines = (text: string) => text.match(/"msg":"(\w+)"/g)?.map((part) => part.slice(7, -1));
+  assert.deepEqual(written.map(lines), [['one', 'two', 'three']]);
+  logger.info('four');
+  logger.info('five');
+  await nextTurn();
+  await nextTurn();
+  assert.deepEqual(written.map(lines).slice(1), [['four', 'five']]);
+});
+
+test('what was logged right before the process ends comes out', () => {
+  const program = `
+    import { createLogger } from ${JSON.stringify(new URL('../../src/observe/index.ts', import.meta.url).href)};
+    createLogger({ level: 'info', format: 'json' }).info('last words');
+    process.exit(0);`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' });
+  assert.match(stdout, /last words/);
 });
