@@ -85,7 +85,7 @@ export class SwivelUnderLoad {
     try {
       const target = { port, servername: SERVERNAME, ca: authority.certificatePem };
       await waitUntilServing(target, leaf, { directory });
-      return new SwivelUnderLoad(server, target, server.pid ?? 0, await servingProcesses(adminPort, workers));
+      return new SwivelUnderLoad(server, target, server.pid, await servingProcesses(adminPort, workers));
     } catch (error) {
       await server.stop();
       throw error;

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findCommand, freePort, runCommand, ServerProcess } from './process.ts';
+import { findCommand, freePort, pinned, runCommand, ServerProcess } from './process.ts';
 import type { Peer, RunningPeer, Setting } from './types.ts';
 
 /** Caddy: the file is replaced, then the configuration is loaded again by force, since it has not changed. */
@@ -14,9 +14,11 @@ export const caddy: Peer = {
     await writeFile(configuration, configure(setting, await freePort()));
     const { directory } = setting;
     const env = { ...process.env, HOME: directory, XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory };
+    const one = setting.cpu === undefined ? {} : { GOMAXPROCS: '1' };
     const files = ['--config', configuration, '--adapter', 'caddyfile'];
-    const server = new ServerProcess('caddy', ['run', ...files], directory, env);
+    const server = new ServerProcess(...pinned(setting.cpu, 'caddy', ['run', ...files]), directory, { ...env, ...one });
     return {
+      pid: server.pid,
       announce: async () => {
         await runCommand('caddy', ['reload', '--force', ...files], env);
       },
@@ -40,7 +42,11 @@ function configure(setting: Setting, adminPort: number): string {
 https://${servername}:${port} {
   bind 127.0.0.1
   tls ${certificateFile} ${certificateFile}
-  reverse_proxy 127.0.0.1:${upstreamPort}
+  reverse_proxy 127.0.0.1:${upstreamPort} {
+    transport http {
+      keepalive_idle_conns_per_host 128
+    }
+  }
 }
 `;
 }

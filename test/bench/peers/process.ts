@@ -27,8 +27,9 @@ export class ServerProcess {
     this.#process.on('error', () => {});
   }
 
-  /** Process id; undefined when the command could not be started. */
-  get pid(): number | undefined {
+  /** Process id; throws when the command could not be started. */
+  get pid(): number {
+    if (this.#process.pid === undefined) throw new Error(`cannot start ${this.#process.spawnfile}`);
     return this.#process.pid;
   }
 
@@ -53,6 +54,11 @@ export class ServerProcess {
       // The group has ended.
     }
   }
+}
+
+/** The command that runs `command` on one processor (taskset(1)), or as it is when none is given. */
+export function pinned(cpu: number | undefined, command: string, args: readonly string[]): [string, string[]] {
+  return cpu === undefined ? [command, [...args]] : ['taskset', ['-c', String(cpu), command, ...args]];
 }
 
 /** Runs a command to its end; rejects when it fails. */

@@ -11,9 +11,17 @@ export interface Setting {
   certificateFile: string;
   /** Swivel only: processes that serve, each of which logs when it serves a new generation. */
   workers?: number | undefined;
+  /** The one processor it may run on; all of them when left out. */
+  cpu?: number | undefined;
+  /** Swivel only: port of its admin endpoints; none when left out. */
+  adminPort?: number | undefined;
+  /** Serves every certificate of the directory that `certificateFile` is in, not that one file. */
+  wholeDirectory?: boolean | undefined;
 }
 
 export interface RunningPeer {
+  /** The process that was started; its children are found by their parent. */
+  readonly pid: number;
   /** What has to be done after the file was replaced; absent for a proxy that sees it by itself. */
   announce?: (leaf: Leaf) => Promise<void>;
   /** Milliseconds between the first and the last worker to serve it, for each rotation; absent with one process. */

@@ -38,7 +38,7 @@ export type Generate = (setting: LoadSetting) => Promise<LoadResult>;
  * TLS 1.2 without tickets: wrk keeps the session of a connection for the next one, and of its TLS 1.3 handshakes every
  * second one would be resumed.
  */
-const FULL_HANDSHAKES = `openssl_conf = program
+export const FULL_HANDSHAKES = `openssl_conf = program
 [program]
 ssl_conf = ssl
 [ssl]

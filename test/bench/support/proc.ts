@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { cpus } from 'node:os';
 
 let ticksPerSecond: number | undefined;
 
@@ -48,7 +48,7 @@ export class Neighbours {
 
   /** Share of the machine, 0 to 1. */
   share(): number {
-    const seconds = ((performance.now() - this.#began) / 1000) * availableParallelism();
+    const seconds = ((performance.now() - this.#began) / 1000) * cpus().length;
     return Math.max(0, (this.#used() - this.#before) / seconds);
   }
 
