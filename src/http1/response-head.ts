@@ -74,11 +74,17 @@ function assemble(text: string, status: number, minor: number, end: number): Pla
         if (/(^|,)[ \t]*close[ \t]*(,|$)/i.test(value)) closes = true;
         else if (/(^|,)[ \t]*keep-alive[ \t]*(,|$)/i.test(value)) keepsAlive = true;
         break;
-      case 'keep-alive':
-        idleHint = Number(/(?:^|[\s,;])timeout=([0-9]{1,6})/i.exec(value)?.[1] ?? 0) * 1000;
+      case 'keep-alive': {
+        const seconds = /(?:^|[\s,;])timeout=([0-9]{1,6})/i.exec(value)?.[1];
+        if (seconds !== undefined) idleHint = Number(seconds) * 1000;
+        // It is closed as soon as it is idle, whatever else is said of it.
+        if (idleHint === 0 && seconds !== undefined) closes = true;
         break;
+      }
       default:
     }
   }
+  // Nothing can follow on a connection that ends: what is not final would be all.
+  if (status < 200 && (closes || !keepsAlive)) return notPlain;
   return { status, headers, length, keepsAlive: keepsAlive && !closes, idleHint, end };
 }

@@ -36,6 +36,11 @@ export class Http1Responder implements Responder {
     return this.#response.headersSent;
   }
 
+  /** Whether all of it was. */
+  get ended(): boolean {
+    return this.#response.writableEnded;
+  }
+
   continue(): void {
     this.#response.writeContinue();
   }

@@ -27,6 +27,8 @@ interface Line {
   /** The request that is being received, as far as it came. */
   request: IncomingMessage | null;
   responder: Http1Responder | null;
+  /** The parser has given up. */
+  broken: boolean;
 }
 
 /** Speaks HTTP/1.1 on connections that were accepted elsewhere. */
@@ -69,7 +71,7 @@ export class Http1 {
   serve(connection: Connection, socket: TLSSocket): void {
     connection.protocol = 'http/1.1';
     connection.handler = { ask: () => {}, close: () => socket.end() };
-    this.#lines.set(socket, { connection, turns: new Turns(socket), request: null, responder: null });
+    this.#lines.set(socket, { connection, turns: new Turns(socket), request: null, responder: null, broken: false });
     // That is how `node:http` ends a connection; by itself it would reset it when a client has not been read to the end.
     socket.destroySoon = () => endPolitely(socket);
     this.#server.emit('connection', socket);
@@ -88,6 +90,18 @@ export class Http1 {
     }
     const { connection, turns } = line;
     turns.take(() => {
+      // What was lost of it will not come; what is to be said of that is said in the next turn.
+      if (line.broken && !request.complete) {
+        turns.done();
+        return;
+      }
+      // Node's parser takes HTTP/0.9 and HTTP/2.0 too, and its answers follow other rules then.
+      if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0') {
+        turns.end();
+        this.#handler.refused(400);
+        endPolitely(request.socket, refusalText(400, 'REQUEST_MALFORMED', 'Bad Request'));
+        return;
+      }
       connection.begin();
       line.request = request;
       line.responder = new Http1Responder(connection, response);
@@ -131,6 +145,7 @@ export class Http1 {
   /** Refuses what stands behind the requests that were handed out, or the rest of the last one of them. */
   #refuse(socket: Duplex, status: number, text: string): void {
     const line = this.#lines.get(socket);
+    if (line) line.broken = true;
     if (!line?.turns.busy || line.request?.complete) {
       const refuse = () => {
         this.#handler.refused(status);
@@ -142,7 +157,8 @@ export class Http1 {
     }
     line.turns.end();
     line.responder?.abort();
-    if (line.responder?.started) socket.destroy();
+    if (line.responder?.ended) endPolitely(socket as Socket);
+    else if (line.responder?.started) socket.destroy();
     else endPolitely(socket as Socket, text);
   }
 }
@@ -158,7 +174,7 @@ const malformations: Readonly<Record<string, [number, string]>> = {
  * another protocol. Those wishes are passed over.
  */
 function mayUpgrade({ headers, httpVersion }: IncomingMessage): boolean {
-  if (httpVersion === '1.0' || /^\s*h2c\b/i.test(headers.upgrade ?? '')) return false;
+  if (httpVersion !== '1.1' || /^\s*h2c\b/i.test(headers.upgrade ?? '')) return false;
   return headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0';
 }
 

@@ -79,6 +79,11 @@ export class TolerantReader {
   #respond(response: IncomingMessage): void {
     this.#response = response;
     const { statusCode = 0, rawHeaders, headers } = response;
+    // Node takes any three digits (RFC 9110 §15).
+    if (statusCode < 200) {
+      this.#fail(new WireError('invalid', 'its status is none'));
+      return;
+    }
     response.on('data', (chunk: Buffer) => this.#over || this.#events.onData(chunk));
     response.on('error', (error) => this.#fail(error));
     response.on('end', () => {

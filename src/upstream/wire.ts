@@ -80,6 +80,8 @@ export class Wire implements Sweepable, ChunkSink {
   /** The request was sent as a whole. */
   #sent = true;
   #paused = false;
+  /** The tolerant reader can take no more for now. */
+  #choked = false;
   /** The upstream said that it sends no more. */
   #finished = false;
   /** Something moved since the last look. */
@@ -172,16 +174,16 @@ export class Wire implements Sweepable, ChunkSink {
   /** Reads no further for now. */
   pause(): void {
     this.#paused = true;
-    if (this.#tolerant) this.#tolerant.pause();
-    else this.#socket.pause();
+    this.#tolerant?.pause();
+    this.#socket.pause();
   }
 
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
     this.#moved = true;
-    if (this.#tolerant) this.#tolerant.resume();
-    else this.#socket.resume();
+    this.#tolerant?.resume();
+    if (!this.#choked) this.#socket.resume();
   }
 
   /** The user does not want it after all, and has sent nothing. */
@@ -207,7 +209,8 @@ export class Wire implements Sweepable, ChunkSink {
       return;
     }
     // Where the client is waited for, to send or to read, that is not the upstream's fault.
-    const waiting = this.#state !== 'connecting' && !this.#paused && (this.#sent || this.#socket.writableNeedDrain);
+    const waiting =
+      this.#state !== 'connecting' && !this.#paused && !this.#choked && (this.#sent || this.#socket.writableNeedDrain);
     if (this.#moved || !waiting) {
       this.#moved = false;
       this.#quietSince = now;
@@ -244,7 +247,7 @@ export class Wire implements Sweepable, ChunkSink {
     }
     // The response may have ended, and the wire have been given to another user, who is told nothing of this read.
     if (user !== null && user === this.#user) user.onRead();
-    return !this.#paused;
+    return !this.#paused && !this.#choked;
   }
 
   /** @returns how much of it was used */
@@ -262,7 +265,7 @@ export class Wire implements Sweepable, ChunkSink {
       case 'chunks':
         return this.#takeChunks(bytes);
       case 'tolerant':
-        if (this.#tolerant?.read(bytes) === false) this.#paused = true;
+        this.#choked = this.#tolerant?.read(bytes) === false;
         return bytes.length;
       default:
         // Nobody asked for it.
@@ -361,8 +364,11 @@ export class Wire implements Sweepable, ChunkSink {
       onEnd: finish((user, trailers: string[]) => user.onEnd(trailers)),
       onError: finish((user, error: Error) => user.onError(error)),
     };
-    this.#tolerant = new TolerantReader(this.#method, events, () => this.#socket.resume());
-    this.#tolerant.read(bytes);
+    this.#tolerant = new TolerantReader(this.#method, events, () => {
+      this.#choked = false;
+      if (!this.#paused) this.#socket.resume();
+    });
+    this.#choked = !this.#tolerant.read(bytes);
   }
 
   #ended(): void {

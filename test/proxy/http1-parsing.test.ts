@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { connectRaw, valuesOfField } from '../support/raw-client.ts';
-import { atOnce, bounded, eventually, metricOf, startFrontDoor, valuesOf } from '../support/swivel.ts';
+import { atOnce, bounded, eventually, metricOf, valuesOf } from '../support/swivel.ts';
 import { startUpstream } from '../support/upstream.ts';
+import { forBothPaths } from './support/paths.ts';
 
 const host = 'Host: app.test\r\n';
 /** What an attacker would like to get past the proxy, behind whatever stands before it. */
@@ -59,180 +60,187 @@ const refused: Record<string, [request: string, status: number]> = {
   'a head that is too large': [`GET / HTTP/1.1\r\n${host}X-A: ${'a'.repeat(40_000)}\r\n\r\n`, 431],
 };
 
-describe('requests that are refused', () => {
-  for (const [name, [request, status]] of Object.entries(refused)) {
-    test(name, bounded, async (t) => {
-      const upstream = await startUpstream(t);
-      const door = await startFrontDoor(t, { upstream: upstream.url });
-      const client = await connectRaw(t, door);
-      const response = await client.send(request + smuggled).response(request.slice(0, request.indexOf(' ')));
-      assert.equal(response.status, status);
-      assert.deepEqual(valuesOfField(response, 'connection'), ['close']);
-      assert.match(response.body, /^[A-Z_]+: /);
-      client.socket.end();
-      assert.deepEqual(await client.closed, { error: null });
-      assert.ok(client.drained, `more than one answer: ${client.text}`);
+forBothPaths((start) => {
+  describe('requests that are refused', () => {
+    for (const [name, [request, status]] of Object.entries(refused)) {
+      test(name, bounded, async (t) => {
+        const upstream = await startUpstream(t);
+        const door = await start(t, { upstream: upstream.url });
+        const client = await connectRaw(t, door);
+        const response = await client.send(request + smuggled).response(request.slice(0, request.indexOf(' ')));
+        assert.equal(response.status, status);
+        assert.deepEqual(valuesOfField(response, 'connection'), ['close']);
+        assert.match(response.body, /^[A-Z_]+: /);
+        client.socket.end();
+        assert.deepEqual(await client.closed, { error: null });
+        assert.ok(client.drained, `more than one answer: ${client.text}`);
 
-      // What was on its way has arrived once a later request has.
-      await (await connectRaw(t, door)).request(`GET /later HTTP/1.1\r\n${host}\r\n`);
-      assert.deepEqual(
-        upstream.requests.map(({ path }) => path),
-        ['/later'],
-      );
-      assert.equal(await metricOf(door.metrics.requestsInFlight), 0);
-      assert.equal(await metricOf(door.metrics.requests, { code: String(status) }), 1);
-    });
-  }
+        // What was on its way has arrived once a later request has.
+        await (await connectRaw(t, door)).request(`GET /later HTTP/1.1\r\n${host}\r\n`);
+        assert.deepEqual(
+          upstream.requests.map(({ path }) => path),
+          ['/later'],
+        );
+        assert.equal(await metricOf(door.metrics.requestsInFlight), 0);
+        assert.equal(await metricOf(door.metrics.requests, { code: String(status) }), 1);
+      });
+    }
 
-  for (const [name, body] of Object.entries({
-    'a chunk that is longer than its size': '5\r\nhelloX\r\n0\r\n\r\n',
-    'a chunk size that ends without a carriage return': '5\nhello\r\n0\r\n\r\n',
-    'a chunk size that is no number': 'z\r\nhello\r\n0\r\n\r\n',
-    'a chunk size beyond all bounds': '10000000000000000\r\nhello\r\n0\r\n\r\n',
-    'a chunk extension beyond all bounds': `5;${'a'.repeat(40_000)}\r\nhello\r\n0\r\n\r\n`,
-  })) {
-    test(`a body with ${name}`, bounded, async (t) => {
-      const upstream = await startUpstream(t, () => undefined);
-      const door = await startFrontDoor(t, { upstream: upstream.url });
-      const client = await connectRaw(t, door);
-      client.socket.allowHalfOpen = true;
-      client.send(`POST / HTTP/1.1\r\n${host}${chunked}\r\n4\r\ngood\r\n`);
-      const { connection } = await upstream.next();
-      const { status } = await client.send(body + smuggled).response();
-      assert.ok(status === 400 || status === 413);
-      // The upstream never takes what it got for a whole request, and is not kept waiting while the client may still read.
-      await connection.closed;
-      assert.equal(door.connections.size, 1);
-      assert.doesNotMatch(upstream.bytes, /\r\n0\r\n\r\n|smuggled/);
-      client.socket.end();
-      await client.closed;
-      await eventually(async () => (await metricOf(door.metrics.requestsInFlight)) === 0);
-    });
-  }
-});
-
-describe('requests that are understood', () => {
-  test('an absolute target wins over nothing, and goes upstream in origin form', bounded, async (t) => {
-    const upstream = await startUpstream(t);
-    const door = await startFrontDoor(t, { upstream: upstream.url });
-    const client = await connectRaw(t, door);
-    await client.request('GET https://APP.test/a?b=//c HTTP/1.1\r\nHost: app.test\r\n\r\n');
-    await client.request('GET http://app.test HTTP/1.1\r\nHost: app.test\r\n\r\n');
-    const [first, second] = upstream.requests;
-    assert.deepEqual([first?.line, first?.header('host')], ['GET /a?b=//c HTTP/1.1', 'APP.test']);
-    assert.equal(second?.line, 'GET / HTTP/1.1');
+    for (const [name, body] of Object.entries({
+      'a chunk that is longer than its size': '5\r\nhelloX\r\n0\r\n\r\n',
+      'a chunk size that ends without a carriage return': '5\nhello\r\n0\r\n\r\n',
+      'a chunk size that is no number': 'z\r\nhello\r\n0\r\n\r\n',
+      'a chunk size beyond all bounds': '10000000000000000\r\nhello\r\n0\r\n\r\n',
+      'a chunk extension beyond all bounds': `5;${'a'.repeat(40_000)}\r\nhello\r\n0\r\n\r\n`,
+    })) {
+      test(`a body with ${name}`, bounded, async (t) => {
+        const upstream = await startUpstream(t, () => undefined);
+        const door = await start(t, { upstream: upstream.url });
+        const client = await connectRaw(t, door);
+        client.socket.allowHalfOpen = true;
+        client.send(`POST / HTTP/1.1\r\n${host}${chunked}\r\n4\r\ngood\r\n`);
+        const { connection } = await upstream.next();
+        const { status } = await client.send(body + smuggled).response();
+        assert.ok(status === 400 || status === 413);
+        // The upstream never takes what it got for a whole request, and is not kept waiting while the client may still read.
+        await connection.closed;
+        assert.equal(door.connections.size, 1);
+        assert.doesNotMatch(upstream.bytes, /\r\n0\r\n\r\n|smuggled/);
+        client.socket.end();
+        await client.closed;
+        await eventually(async () => (await metricOf(door.metrics.requestsInFlight)) === 0);
+      });
+    }
   });
 
-  for (const [method, framing, body, expected] of [
-    ['DELETE', chunked, '5\r\nhello\r\n0\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
-    ['GET', chunked, '5\r\nhello\r\n0\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
-    ['OPTIONS', chunked, '5;x="y"\r\nhello\r\n0\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
-    ['GET', 'Content-Length: 5\r\n', 'hello', 'content-length: 5\r\n\r\nhello'],
-    ['DELETE', 'Content-Length: 5\r\n', 'hello', 'content-length: 5\r\n\r\nhello'],
-    ['POST', 'Content-Length: 0\r\n', '', 'content-length: 0\r\n\r\n'],
-    ['POST', chunked, '0\r\n\r\n', 'content-length: 0\r\n\r\n'],
-    [
-      'PUT',
-      `Trailer: X-Sum\r\n${chunked}`,
-      '5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n',
-      'chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
-    ],
-    ['POST', 'Trailer: X-Sum\r\nContent-Length: 5\r\n', 'hello', 'content-length: 5\r\n\r\nhello'],
-    // A body that looks like a request stays a body.
-    ['DELETE', chunked, `${smuggledChunk}0\r\n\r\n`, `\r\n\r\n${smuggledChunk}0\r\n\r\n`],
-  ] as const) {
+  describe('requests that are understood', () => {
+    test('an absolute target wins over nothing, and goes upstream in origin form', bounded, async (t) => {
+      const upstream = await startUpstream(t);
+      const door = await start(t, { upstream: upstream.url });
+      const client = await connectRaw(t, door);
+      await client.request('GET https://APP.test/a?b=//c HTTP/1.1\r\nHost: app.test\r\n\r\n');
+      await client.request('GET http://app.test HTTP/1.1\r\nHost: app.test\r\n\r\n');
+      const [first, second] = upstream.requests;
+      assert.deepEqual([first?.line, first?.header('host')], ['GET /a?b=//c HTTP/1.1', 'APP.test']);
+      assert.equal(second?.line, 'GET / HTTP/1.1');
+    });
+
+    for (const [method, framing, body, expected] of [
+      ['DELETE', chunked, '5\r\nhello\r\n0\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
+      ['GET', chunked, '5\r\nhello\r\n0\r\n\r\n', 'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
+      [
+        'OPTIONS',
+        chunked,
+        '5;x="y"\r\nhello\r\n0\r\n\r\n',
+        'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+      ],
+      ['GET', 'Content-Length: 5\r\n', 'hello', 'content-length: 5\r\n\r\nhello'],
+      ['DELETE', 'Content-Length: 5\r\n', 'hello', 'content-length: 5\r\n\r\nhello'],
+      ['POST', 'Content-Length: 0\r\n', '', 'content-length: 0\r\n\r\n'],
+      ['POST', chunked, '0\r\n\r\n', 'content-length: 0\r\n\r\n'],
+      [
+        'PUT',
+        `Trailer: X-Sum\r\n${chunked}`,
+        '5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n',
+        'chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+      ],
+      ['POST', 'Trailer: X-Sum\r\nContent-Length: 5\r\n', 'hello', 'content-length: 5\r\n\r\nhello'],
+      // A body that looks like a request stays a body.
+      ['DELETE', chunked, `${smuggledChunk}0\r\n\r\n`, `\r\n\r\n${smuggledChunk}0\r\n\r\n`],
+    ] as const) {
+      test(
+        `the framing of ${method} with ${framing.trim() || 'nothing'}: ${JSON.stringify(body)}`,
+        bounded,
+        async (t) => {
+          const upstream = await startUpstream(t);
+          const door = await start(t, { upstream: upstream.url });
+          const client = await connectRaw(t, door);
+          const { status } = await client.request(`${method} /a HTTP/1.1\r\n${host}${framing}\r\n${body}`);
+          assert.equal(status, 200);
+          const [request] = upstream.requests;
+          assert.ok(request);
+          assert.ok(request.connection.text.endsWith(expected), request.connection.text);
+          assert.equal(request.header('trailer'), undefined);
+          assert.equal(upstream.requests.length, 1);
+        },
+      );
+    }
+
     test(
-      `the framing of ${method} with ${framing.trim() || 'nothing'}: ${JSON.stringify(body)}`,
+      'the bytes of a request are those that were sent, its own fields in their order and case',
       bounded,
       async (t) => {
         const upstream = await startUpstream(t);
-        const door = await startFrontDoor(t, { upstream: upstream.url });
+        const door = await start(t, { upstream: upstream.url });
         const client = await connectRaw(t, door);
-        const { status } = await client.request(`${method} /a HTTP/1.1\r\n${host}${framing}\r\n${body}`);
-        assert.equal(status, 200);
-        const [request] = upstream.requests;
-        assert.ok(request);
-        assert.ok(request.connection.text.endsWith(expected), request.connection.text);
-        assert.equal(request.header('trailer'), undefined);
-        assert.equal(upstream.requests.length, 1);
+        await client.request(
+          `GET /a/%2e%2E/b?c=<"|\\>&d HTTP/1.1\r\nX-Early: 1\r\n${host}uSeR-aGeNt: tést\r\nX-List: a\r\nX-List: b\r\nX-Empty:\r\n\r\n`,
+        );
+        const forwarded =
+          'x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: https\r\nx-forwarded-host: app.test\r\nx-forwarded-port: 443\r\n' +
+          'forwarded: for=127.0.0.1;host=app.test;proto=https\r\n';
+        assert.equal(
+          upstream.bytes.replace(/x-request-id: [0-9a-f-]{36}\r\n/, ''),
+          'GET /a/%2e%2E/b?c=<"|\\>&d HTTP/1.1\r\nhost: app.test\r\nconnection: keep-alive\r\n' +
+            `X-Early: 1\r\nuSeR-aGeNt: tést\r\nX-List: a\r\nX-List: b\r\nX-Empty: \r\n${forwarded}\r\n`,
+        );
       },
     );
-  }
 
-  test(
-    'the bytes of a request are those that were sent, its own fields in their order and case',
-    bounded,
-    async (t) => {
-      const upstream = await startUpstream(t);
-      const door = await startFrontDoor(t, { upstream: upstream.url });
-      const client = await connectRaw(t, door);
-      await client.request(
-        `GET /a/%2e%2E/b?c=<"|\\>&d HTTP/1.1\r\nX-Early: 1\r\n${host}uSeR-aGeNt: tést\r\nX-List: a\r\nX-List: b\r\nX-Empty:\r\n\r\n`,
-      );
-      const forwarded =
-        'x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: https\r\nx-forwarded-host: app.test\r\nx-forwarded-port: 443\r\n' +
-        'forwarded: for=127.0.0.1;host=app.test;proto=https\r\n';
-      assert.equal(
-        upstream.bytes.replace(/x-request-id: [0-9a-f-]{36}\r\n/, ''),
-        'GET /a/%2e%2E/b?c=<"|\\>&d HTTP/1.1\r\nhost: app.test\r\nconnection: keep-alive\r\n' +
-          `X-Early: 1\r\nuSeR-aGeNt: tést\r\nX-List: a\r\nX-List: b\r\nX-Empty: \r\n${forwarded}\r\n`,
-      );
-    },
-  );
+    test('a wish for another protocol that is passed over ends the connection', bounded, async (t) => {
+      // `node:http` loses what it has read behind such a request, so a later one could begin in the middle.
+      for (const head of [
+        `GET /a HTTP/1.1\r\n${host}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`,
+        `GET /a HTTP/1.0\r\n${host}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+        `POST /a HTTP/1.1\r\n${host}Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nhi`,
+      ]) {
+        const upstream = await startUpstream(t);
+        const door = await start(t, { upstream: upstream.url });
+        const client = await connectRaw(t, door);
+        const response = await client.send(head + smuggled).response();
+        assert.equal(response.status, 200);
+        assert.deepEqual(valuesOfField(response, 'connection'), ['close']);
+        client.socket.end();
+        await client.closed;
+        assert.deepEqual(
+          upstream.requests.map(({ path, names }) => [
+            path,
+            names.includes('upgrade') || names.includes('http2-settings'),
+          ]),
+          [['/a', false]],
+        );
+      }
+    });
+  });
 
-  test('a wish for another protocol that is passed over ends the connection', bounded, async (t) => {
-    // `node:http` loses what it has read behind such a request, so a later one could begin in the middle.
-    for (const head of [
-      `GET /a HTTP/1.1\r\n${host}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`,
-      `GET /a HTTP/1.0\r\n${host}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
-      `POST /a HTTP/1.1\r\n${host}Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nhi`,
-    ]) {
-      const upstream = await startUpstream(t);
-      const door = await startFrontDoor(t, { upstream: upstream.url });
+  describe('slow and large heads', atOnce, () => {
+    test('a head that takes too long is refused with 408', bounded, async (t) => {
+      const door = await start(t, { upstream: [], proxy: { headersTimeout: 100 } });
       const client = await connectRaw(t, door);
-      const response = await client.send(head + smuggled).response();
-      assert.equal(response.status, 200);
-      assert.deepEqual(valuesOfField(response, 'connection'), ['close']);
+      const response = await client.send('GET / HTTP/1.1\r\nHost: app').response();
+      assert.equal(response.status, 408);
       client.socket.end();
       await client.closed;
-      assert.deepEqual(
-        upstream.requests.map(({ path, names }) => [
-          path,
-          names.includes('upgrade') || names.includes('http2-settings'),
-        ]),
-        [['/a', false]],
-      );
-    }
-  });
-});
+    });
 
-describe('slow and large heads', atOnce, () => {
-  test('a head that takes too long is refused with 408', bounded, async (t) => {
-    const door = await startFrontDoor(t, { upstream: [], proxy: { headersTimeout: 100 } });
-    const client = await connectRaw(t, door);
-    const response = await client.send('GET / HTTP/1.1\r\nHost: app').response();
-    assert.equal(response.status, 408);
-    client.socket.end();
-    await client.closed;
-  });
+    test('a client that sends nothing at all is refused as well', bounded, async (t) => {
+      const door = await start(t, { upstream: [], proxy: { headersTimeout: 100 } });
+      const client = await connectRaw(t, door);
+      assert.equal((await client.response()).status, 408);
+    });
 
-  test('a client that sends nothing at all is refused as well', bounded, async (t) => {
-    const door = await startFrontDoor(t, { upstream: [], proxy: { headersTimeout: 100 } });
-    const client = await connectRaw(t, door);
-    assert.equal((await client.response()).status, 408);
-  });
+    test('a connection that is closed by neither side is destroyed after the last words', bounded, async (t) => {
+      const door = await start(t, { upstream: [] });
+      const client = await connectRaw(t, door);
+      client.socket.allowHalfOpen = true;
+      await client.send('nonsense\r\n\r\n').response();
+      await eventually(() => door.connections.size === 0);
+    });
 
-  test('a connection that is closed by neither side is destroyed after the last words', bounded, async (t) => {
-    const door = await startFrontDoor(t, { upstream: [] });
-    const client = await connectRaw(t, door);
-    client.socket.allowHalfOpen = true;
-    await client.send('nonsense\r\n\r\n').response();
-    await eventually(() => door.connections.size === 0);
-  });
-
-  test('metrics count what the parser refused', bounded, async (t) => {
-    const door = await startFrontDoor(t, { upstream: [] });
-    await (await connectRaw(t, door)).send('nonsense\r\n\r\n').response();
-    assert.deepEqual(await valuesOf(door.metrics.requests), { 'other,400': 1 });
+    test('metrics count what the parser refused', bounded, async (t) => {
+      const door = await start(t, { upstream: [] });
+      await (await connectRaw(t, door)).send('nonsense\r\n\r\n').response();
+      assert.deepEqual(await valuesOf(door.metrics.requests), { 'other,400': 1 });
+    });
   });
 });

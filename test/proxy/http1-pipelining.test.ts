@@ -19,7 +19,7 @@ async function setUp(t: TestContext, fastPath: boolean, script: Script = () => u
 }
 
 describe('pipelined requests (RFC 9112 §9.3.2)', () => {
-  forBothPaths((fastPath) => {
+  forBothPaths((_start, fastPath) => {
     test('go upstream one after another, and are answered in order', bounded, async (t) => {
       const { upstream, door, client } = await setUp(t, fastPath);
       client.send(post('/1', 'one') + get('/2') + post('/3', 'three') + get('/4'));

@@ -87,7 +87,8 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
   /** Takes what the client sent. */
   read(chunk: Buffer): void {
     if (this.#over) return;
-    this.#moved = true;
+    // A head does not get more time by coming in pieces.
+    if (!this.#rest || this.#answering) this.#moved = true;
     this.#rest = this.#rest ? Buffer.concat([this.#rest, chunk]) : chunk;
     if (this.#body && !this.#body.complete) this.feed();
     else if (!this.#answering) this.#next();
@@ -155,8 +156,12 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
       const used = body.take(bytes);
       if (used < bytes.length) this.#rest = bytes.subarray(used);
     }
-    if (body.broken) this.#last = true;
-    if (!body.complete && body.hungry) this.socket.resume();
+    if (body.broken) {
+      this.#last = true;
+      if (this.#answering) this.socket.pause();
+      // The answer was out before; where another request begins is not known.
+      else if (!this.#over) this.#end();
+    } else if (!body.complete && body.hungry) this.socket.resume();
     else if (!body.complete) this.socket.pause();
     else if (!this.#answering) this.#next();
   }
