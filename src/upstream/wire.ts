@@ -1,21 +1,9 @@
-import {
-  ChunkDecoder,
-  type ChunkSink,
-  chunkHead,
-  chunkTail,
-  inChunks,
-  lastChunk,
-  notPlain,
-  type PlainResponse,
-  partial,
-  readResponse,
-  readTrailer,
-  untilClose,
-} from '../http1/index.ts';
+import { chunkHead, chunkTail, lastChunk } from '../http1/index.ts';
 import { open, type PatientSocket } from './connect.ts';
 import type { UpstreamOptions } from './options.ts';
+import { ResponseReader, type ResponseSink } from './response-reader.ts';
 import type { Sweepable } from './sweep.ts';
-import { maxHeadSize, type ResponseEvents, TolerantReader } from './tolerant-reader.ts';
+import type { ResponseEvents } from './tolerant-reader.ts';
 import { WireError } from './wire-error.ts';
 
 /** Who has a request sent. Nothing is told any more after `onEnd`, `onError`, `onUnreachable`, or once it let go of the wire. */
@@ -51,36 +39,29 @@ const longestIdle = 600_000;
  */
 const buffer = Buffer.allocUnsafeSlow(64 * 1024);
 
-type State = 'connecting' | 'idle' | 'head' | 'body' | 'chunks' | 'tolerant' | 'closed';
+type State = 'connecting' | 'idle' | 'busy' | 'closed';
 
 /**
  * One connection to a target, that carries one request at a time.
  *
- *   connecting ─▶ idle ─ send ─▶ head ─▶ body | chunks ─▶ idle
- *                                  └───▶ tolerant ─▶ closed
+ *   connecting ─▶ idle ─ send ─▶ busy ─ the response is complete ─▶ idle
+ *                                  └─▶ closed
  */
-export class Wire implements Sweepable, ChunkSink {
+export class Wire implements Sweepable, ResponseSink {
   readonly #owner: WireOwner;
   readonly #options: UpstreamOptions;
   readonly #socket: PatientSocket;
+  readonly #reader = new ResponseReader(this);
   #user: WireUser | null;
   #state: State = 'connecting';
-  #method = '';
-  /** A head of which a part is here. */
-  #rest: Buffer | null = null;
-  /** Octets of the response body that are still to come. */
-  #left = 0;
-  #keepsAlive = false;
-  #idle = idleTime;
-  #chunks: ChunkDecoder | null = null;
-  #tolerant: TolerantReader | null = null;
   #framing: Framing = null;
   /** Octets of the request body that are still to be sent. */
   #unsent = 0;
   /** The request was sent as a whole. */
   #sent = true;
+  /** The user takes no more for now. */
   #paused = false;
-  /** The tolerant reader can take no more for now. */
+  /** The reader takes no more for now. */
   #choked = false;
   /** The upstream said that it sends no more. */
   #finished = false;
@@ -103,7 +84,10 @@ export class Wire implements Sweepable, ChunkSink {
       this.#moved = true;
       this.#user?.onWritable();
     });
-    this.#socket.once('end', () => this.#ended());
+    this.#socket.once('end', () => {
+      this.#finished = true;
+      this.#reader.end(null);
+    });
     this.#socket.once('error', (error) => this.#fail(error));
     this.#socket.once('close', () => {
       if (!this.#finished) this.#fail(new WireError('closed'));
@@ -127,8 +111,8 @@ export class Wire implements Sweepable, ChunkSink {
    * @param text with the empty line behind it
    */
   send(method: string, text: string, framing: Framing): void {
-    this.#method = method;
-    this.#state = 'head';
+    this.#reader.expect(method);
+    this.#state = 'busy';
     this.#framing = framing;
     this.#sent = framing === null;
     this.#paused = false;
@@ -174,7 +158,7 @@ export class Wire implements Sweepable, ChunkSink {
   /** Reads no further for now. */
   pause(): void {
     this.#paused = true;
-    this.#tolerant?.pause();
+    this.#reader.pause();
     this.#socket.pause();
   }
 
@@ -182,14 +166,14 @@ export class Wire implements Sweepable, ChunkSink {
     if (!this.#paused) return;
     this.#paused = false;
     this.#moved = true;
-    this.#tolerant?.resume();
+    this.#reader.resume();
     if (!this.#choked) this.#socket.resume();
   }
 
   /** The user does not want it after all, and has sent nothing. */
   giveBack(): void {
     this.#user = null;
-    this.#retire();
+    this.#retire(idleTime);
   }
 
   /** The user does not want it any more: what is under way on it is lost. */
@@ -217,13 +201,46 @@ export class Wire implements Sweepable, ChunkSink {
       return;
     }
     const { responseTimeout, idleTimeout } = this.#options;
-    if (now - this.#quietSince >= (this.#state === 'head' ? responseTimeout : idleTimeout)) {
+    if (now - this.#quietSince >= (this.#reader.awaitsHead ? responseTimeout : idleTimeout)) {
       this.#fail(new WireError('timeout'));
     }
   }
 
-  onChunk(part: Buffer): void {
-    this.#user?.onData(part);
+  onInform(status: number, headers: string[]): void {
+    this.#user?.onInform(status, headers);
+  }
+
+  onHead(status: number, headers: string[], endsWithConnection: boolean): void {
+    this.#user?.onHead(status, headers, endsWithConnection);
+  }
+
+  onData(chunk: Buffer): void {
+    this.#user?.onData(chunk);
+  }
+
+  onEnd(trailers: string[]): void {
+    const user = this.#user;
+    const { keepsAlive, idleHint } = this.#reader;
+    const idle = idleHint > 0 ? Math.min(idleHint - margin, longestIdle) : idleTime;
+    this.#user = null;
+    if (keepsAlive && this.#sent && idle > 0 && !this.#socket.writableNeedDrain) {
+      this.resume();
+      this.#retire(idle);
+    } else this.#close();
+    user?.onEnd(trailers);
+  }
+
+  onError(error: Error): void {
+    this.#fail(error);
+  }
+
+  onWanted(): void {
+    this.#choked = false;
+    if (!this.#paused) this.#socket.resume();
+  }
+
+  onTurn(): void {
+    this.#user?.onRead();
   }
 
   #connected(): void {
@@ -233,156 +250,25 @@ export class Wire implements Sweepable, ChunkSink {
 
   /** @returns false to read no further for now */
   #read(chunk: Buffer): boolean {
-    this.#moved = true;
     const user = this.#user;
-    let bytes = chunk;
-    if (this.#rest) {
-      bytes = Buffer.concat([this.#rest, chunk]);
-      this.#rest = null;
-    }
-    while (bytes.length > 0) {
-      const used = this.#take(bytes);
-      if (used === bytes.length) break;
-      bytes = bytes.subarray(used);
-    }
+    this.#moved = true;
+    // Nobody asked for it.
+    if (this.#state !== 'busy') this.#close();
+    else this.#choked = !this.#reader.read(chunk);
     // The response may have ended, and the wire have been given to another user, who is told nothing of this read.
     if (user !== null && user === this.#user) user.onRead();
     return !this.#paused && !this.#choked;
   }
 
-  /** @returns how much of it was used */
-  #take(bytes: Buffer): number {
-    switch (this.#state) {
-      case 'head':
-        return this.#takeHead(bytes);
-      case 'body': {
-        const part = bytes.length > this.#left ? bytes.subarray(0, this.#left) : bytes;
-        this.#left -= part.length;
-        this.#user?.onData(part);
-        if (this.#left === 0 && this.#state === 'body') this.#complete([], part.length < bytes.length);
-        return part.length;
-      }
-      case 'chunks':
-        return this.#takeChunks(bytes);
-      case 'tolerant':
-        this.#choked = this.#tolerant?.read(bytes) === false;
-        return bytes.length;
-      default:
-        // Nobody asked for it.
-        this.#close();
-        return bytes.length;
-    }
-  }
-
-  #takeHead(bytes: Buffer): number {
-    const head = readResponse(bytes);
-    if ((typeof head === 'number' ? bytes.length : head.end) > maxHeadSize && head !== notPlain) {
-      this.#fail(new WireError('invalid', 'the head is too large'));
-      return bytes.length;
-    }
-    if (head === partial) {
-      this.#rest = Buffer.from(bytes);
-      return bytes.length;
-    }
-    if (head === notPlain || head.status === 101) {
-      this.#tolerate(bytes);
-      return bytes.length;
-    }
-    if (head.status < 200) this.#user?.onInform(head.status, head.headers);
-    else this.#begin(head, bytes.length > head.end);
-    return head.end;
-  }
-
-  #begin(head: PlainResponse, more: boolean): void {
-    const { status, headers, length } = head;
-    const bodiless = this.#method === 'HEAD' || status === 204 || status === 304;
-    this.#keepsAlive = head.keepsAlive && (bodiless || length !== untilClose);
-    this.#idle = head.idleHint > 0 ? Math.min(head.idleHint - margin, longestIdle) : idleTime;
-    this.#left = bodiless ? 0 : length === untilClose ? Number.POSITIVE_INFINITY : length;
-    this.#state = length === inChunks && !bodiless ? 'chunks' : 'body';
-    this.#chunks = this.#state === 'chunks' ? new ChunkDecoder() : null;
-    this.#user?.onHead(status, headers, length === untilClose && !bodiless);
-    if (this.#left === 0 && this.#state === 'body') this.#complete([], more);
-  }
-
-  #takeChunks(bytes: Buffer): number {
-    const chunks = this.#chunks as ChunkDecoder;
-    const end = chunks.decode(bytes, 0, this);
-    if (end < 0) {
-      this.#fail(new WireError('invalid', `the body is ${chunks.fault}`));
-      return bytes.length;
-    }
-    if (chunks.done && this.#state === 'chunks') {
-      const trailers = chunks.trailer === '' ? [] : readTrailer(chunks.trailer);
-      if (trailers) this.#complete(trailers, end < bytes.length);
-      else this.#fail(new WireError('invalid', 'the trailers are malformed'));
-    }
-    return end;
-  }
-
-  /** @param excess the upstream sent more than that */
-  #complete(trailers: string[], excess: boolean): void {
-    const user = this.#user;
-    this.#user = null;
-    this.#chunks = null;
-    if (this.#keepsAlive && this.#sent && !excess && this.#idle > 0 && !this.#socket.writableNeedDrain) {
-      this.resume();
-      this.#retire();
-    } else this.#close();
-    user?.onEnd(trailers);
-  }
-
-  /** Nobody uses it for now. */
-  #retire(): void {
+  /** Nobody uses it for now. @param idle milliseconds for which it may be kept */
+  #retire(idle: number): void {
     this.#state = 'idle';
     this.#socket.patient = false;
-    this.#idleUntil = performance.now() + this.#idle;
+    this.#idleUntil = performance.now() + idle;
     this.#owner.free(this);
   }
 
-  #tolerate(bytes: Buffer): void {
-    this.#state = 'tolerant';
-    const tell = <A extends unknown[]>(event: (user: WireUser, ...args: A) => void) => {
-      return (...args: A) => {
-        if (!this.#user) return;
-        event(this.#user, ...args);
-        this.#user?.onRead();
-      };
-    };
-    const finish = <A extends unknown[]>(event: (user: WireUser, ...args: A) => void) => {
-      return (...args: A) => {
-        const user = this.#user;
-        this.#user = null;
-        this.#close();
-        if (user) event(user, ...args);
-      };
-    };
-    const events: ResponseEvents = {
-      onInform: tell((user, status: number, headers: string[]) => user.onInform(status, headers)),
-      onHead: tell((user, status: number, headers: string[], ends: boolean) => user.onHead(status, headers, ends)),
-      onData: tell((user, chunk: Buffer) => user.onData(chunk)),
-      onEnd: finish((user, trailers: string[]) => user.onEnd(trailers)),
-      onError: finish((user, error: Error) => user.onError(error)),
-    };
-    this.#tolerant = new TolerantReader(this.#method, events, () => {
-      this.#choked = false;
-      if (!this.#paused) this.#socket.resume();
-    });
-    this.#choked = !this.#tolerant.read(bytes);
-  }
-
-  #ended(): void {
-    this.#finished = true;
-    if (this.#tolerant) this.#tolerant.end(null);
-    else if (this.#state === 'body' && this.#left === Number.POSITIVE_INFINITY) this.#complete([], false);
-    else this.#fail(new WireError('closed'));
-  }
-
   #fail(error: Error): void {
-    if (this.#tolerant && this.#user) {
-      this.#tolerant.end(error);
-      return;
-    }
     const user = this.#user;
     const connecting = this.#state === 'connecting';
     this.#user = null;
@@ -393,7 +279,7 @@ export class Wire implements Sweepable, ChunkSink {
 
   #close(): void {
     this.#state = 'closed';
-    this.#tolerant?.destroy();
+    this.#reader.destroy();
     this.#socket.destroy();
   }
 }

@@ -189,3 +189,21 @@ export async function valuesOf(metric: {
   const { values } = await metric.get();
   return Object.fromEntries(values.map(({ value, labels }) => [Object.values(labels).join(','), value]));
 }
+
+/** Takes hold of the monotonic clock until the test is over: of all that is looked at now and then, and of no timer. */
+export function controlTime(t: Pick<TestContext, 'mock'>): { pass(milliseconds: number): Promise<void> } {
+  let now = 0;
+  let looks = 0;
+  t.mock.method(performance, 'now', () => {
+    looks += 1;
+    return now;
+  });
+  return {
+    /** Lets time pass, until what watches it has looked twice. */
+    async pass(milliseconds) {
+      now += milliseconds;
+      looks = 0;
+      await eventually(() => looks >= 2);
+    },
+  };
+}
