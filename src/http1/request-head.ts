@@ -1,17 +1,24 @@
 import { marks, notPlain, partial, scanFields, scanned } from './fields.ts';
 import { slash, space, targetContent } from './octets.ts';
 
+/** The fields of a request that is plainly well-formed. */
+export interface PlainFields {
+  /** Names and values in turn, as received; each character is one octet. */
+  readonly headers: readonly string[];
+  /** Octets of the body; -1 when it comes in chunks. */
+  readonly length: number;
+  /** The client wants no other request on this connection (RFC 9112 §9.6). */
+  readonly close: boolean;
+  /** The lines themselves, with the empty one behind them. */
+  readonly octets: Buffer;
+}
+
 /** The head of a request that is plainly well-formed. */
 export interface PlainRequest {
   readonly method: string;
   /** In origin-form. */
   readonly target: string;
-  /** Names and values in turn, as received; each character is one octet. */
-  readonly headers: string[];
-  /** Octets of the body; -1 when it comes in chunks. */
-  readonly length: number;
-  /** The client wants no other request on this connection (RFC 9112 §9.6). */
-  readonly close: boolean;
+  readonly fields: PlainFields;
   /** Where the head ends. */
   readonly end: number;
 }
@@ -23,9 +30,14 @@ const version = Buffer.from(' HTTP/1.1\r\n');
  * Reads the head of a request, in one pass, if it is plain: a common method, a target in origin-form, HTTP/1.1, one Host, a body whose length is
  * told once, by a decimal number or as exactly `chunked`, nothing that asks for more than an answer (Upgrade, Expect), and no octet that
  * RFC 9112 does not have there. What is plain here is well-formed for every other parser too, and has one meaning.
+ * @param before the fields of another request: where they are the same to the octet, as they often are on one connection, they are not read again, and the
+ * very same object is returned
  * @returns `partial` when it may become plain, `notPlain` when it is for a parser that knows hard cases
  */
-export function readRequest(bytes: Buffer): PlainRequest | typeof partial | typeof notPlain {
+export function readRequest(
+  bytes: Buffer,
+  before: PlainFields | null = null,
+): PlainRequest | typeof partial | typeof notPlain {
   const method = readMethod(bytes);
   if (typeof method === 'number') return method;
   const from = method.length + 1;
@@ -40,9 +52,20 @@ export function readRequest(bytes: Buffer): PlainRequest | typeof partial | type
     if (bytes[i] !== octet) return notPlain;
     i += 1;
   }
+  const target = bytes.toString('latin1', from, targetEnd);
+  if (before && startsWith(bytes, i, before.octets)) {
+    return { method, target, fields: before, end: i + before.octets.length };
+  }
   const end = scanFields(bytes, i);
   if (end < 0) return end as typeof partial | typeof notPlain;
-  return assemble(bytes.toString('latin1', 0, end), method, targetEnd, end);
+  const fields = readFields(bytes, i, end);
+  return fields === notPlain ? notPlain : { method, target, fields, end };
+}
+
+/** The empty line at the end of `octets` makes sure that nothing follows which belongs to them. */
+function startsWith(bytes: Buffer, from: number, octets: Buffer): boolean {
+  const to = from + octets.length;
+  return to <= bytes.length && bytes.compare(octets, 0, octets.length, from, to) === 0;
 }
 
 function readMethod(bytes: Buffer): string | typeof partial | typeof notPlain {
@@ -56,7 +79,10 @@ function readMethod(bytes: Buffer): string | typeof partial | typeof notPlain {
   return bytes.length === 0 ? partial : notPlain;
 }
 
-function assemble(text: string, method: string, targetEnd: number, end: number): PlainRequest | typeof notPlain {
+/** @param from where the fields begin, which were scanned @param end where the empty line behind them ends */
+function readFields(bytes: Buffer, from: number, end: number): PlainFields | typeof notPlain {
+  const octets = Buffer.from(bytes.subarray(from, end));
+  const text = octets.toString('latin1');
   const headers: string[] = [];
   let hosts = 0;
   let length = 0;
@@ -64,8 +90,8 @@ function assemble(text: string, method: string, targetEnd: number, end: number):
   let close = false;
   let connections = 0;
   for (let field = 0, mark = 0; field < scanned.fields; field += 1, mark += 4) {
-    const name = text.slice(marks[mark], marks[mark + 1]);
-    const value = text.slice(marks[mark + 2], marks[mark + 3]);
+    const name = text.slice((marks[mark] as number) - from, (marks[mark + 1] as number) - from);
+    const value = text.slice((marks[mark + 2] as number) - from, (marks[mark + 3] as number) - from);
     headers.push(name, value);
     switch (notableOf(name)) {
       case '':
@@ -95,7 +121,7 @@ function assemble(text: string, method: string, targetEnd: number, end: number):
     }
   }
   if (hosts !== 1) return notPlain;
-  return { method, target: text.slice(method.length + 1, targetEnd), headers, length, close, end };
+  return { headers, length, close, octets };
 }
 
 /** The lower-case name of a field that bears on framing or on the connection; empty for any other. */

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { coversHost } from '../certificates/index.ts';
+import type { ClientCertificate } from '../connections/index.ts';
+import type { FieldText } from '../http1/index.ts';
 import type { Framing } from '../upstream/index.ts';
 import { type Authority, parseAuthority } from './authority.ts';
 import { fieldNamesFor } from './field-names.ts';
-import { type ForwardingOptions, outgoing, type ReadFields, readFields } from './headers.ts';
+import { type ForwardingOptions, type ReadFields, readFields, type SentFields, sentFields } from './headers.ts';
 import { type ClientFacts, type Refusal, type RequestHead, refuse } from './request.ts';
 import type { Router } from './router.ts';
 
@@ -13,7 +16,8 @@ export interface Forward {
   readonly method: string;
   /** Origin-form. */
   readonly path: string;
-  readonly headers: readonly string[];
+  /** All but the request id. */
+  readonly fields: FieldText;
   readonly requestId: string;
   /** How the body is framed upstream; null when there is none. */
   readonly framing: Framing;
@@ -32,7 +36,9 @@ export interface DecisionContext extends ForwardingOptions {
  * protocol it came by. Pure, but for the request id.
  */
 export function decide(head: RequestHead, client: ClientFacts, context: DecisionContext): Forward | Refusal {
-  const fields = readFields(head.headers, fieldNamesFor(context));
+  const { memo } = head;
+  const fields = memo?.read ?? readFields(head.headers, fieldNamesFor(context));
+  if (memo) memo.read = fields;
   if (fields.hosts > 1) return refuse(400, 'REQUEST_HOST', true);
   const target = readTarget(head, fields.host);
   if ('kind' in target) return target;
@@ -45,27 +51,48 @@ export function decide(head: RequestHead, client: ClientFacts, context: Decision
   if (admission.kind === 'refuse') return admission;
   const upstream = context.router.match(authority.host, path);
   if (upstream === null) return refuse(404, 'ROUTE_NOT_FOUND');
-  const { headers, requestId } = outgoing(fields, authority, client, context, admission);
-  pushFraming(headers, framing, fields.lengths > 0 || expectsBody.has(head.method));
+  const { text, requestId } = send(head, fields, authority, client, context, admission.certificate, framing);
   return {
     kind: 'forward',
     upstream,
     method: head.method,
     path,
-    headers,
-    requestId,
+    fields: text,
+    requestId: requestId ?? randomUUID(),
     framing,
     // HTTP/1.0 knows no interim responses (RFC 9110 §10.1.1), and without a body there is nothing to wait for.
     expectsContinue: fields.expect !== undefined && head.version !== '1.0' && framing !== null,
   };
 }
 
+/** The fields as they go upstream, made anew only where something is different from the last time. */
+function send(
+  { memo, method }: RequestHead,
+  fields: ReadFields,
+  authority: Authority,
+  client: ClientFacts,
+  context: DecisionContext,
+  admitted: ClientCertificate | null,
+  framing: Framing,
+): SentFields {
+  const length = lengthOf(method, fields, framing);
+  const before = memo?.sent;
+  if (before?.certificate === client.certificate && before.admitted === admitted && before.length === length) {
+    return before;
+  }
+  const sent = sentFields(fields, authority, client, context, admitted, length);
+  if (memo) memo.sent = sent;
+  return sent;
+}
+
 /** Where there is no body, a server may insist on hearing that (RFC 9110 §8.6). */
 const expectsBody = new Set(['POST', 'PUT', 'PATCH']);
 
-function pushFraming(headers: string[], framing: Framing, tellsNone: boolean): void {
-  if (framing === 'chunked') headers.push('transfer-encoding', 'chunked');
-  else if (framing !== null || tellsNone) headers.push('content-length', String(framing?.length ?? 0));
+/** What is told of the length of the body: octets, `chunked`, or nothing. */
+function lengthOf(method: string, fields: ReadFields, framing: Framing): string {
+  if (typeof framing === 'string') return framing;
+  if (framing !== null) return String(framing.length);
+  return fields.lengths > 0 || expectsBody.has(method) ? '0' : '';
 }
 
 const slash = 0x2f;

@@ -1,5 +1,5 @@
 import { catalogue, type ErrorCode } from '../errors.ts';
-import { requestText } from '../http1/index.ts';
+import { FieldText, requestText } from '../http1/index.ts';
 import type { Logger, TrafficMetrics } from '../observe/index.ts';
 import type { Target, Upstream, Wire, WireUser } from '../upstream/index.ts';
 import { type BodySink, ClientGone, type RequestBody } from './body.ts';
@@ -95,7 +95,8 @@ export class Exchange implements WireUser, Answerer, BodySink {
       wire.giveBack();
       return;
     }
-    const { method, path, headers, framing, expectsContinue } = this.#forward;
+    const { method, path, fields, requestId, framing, expectsContinue } = this.#forward;
+    const own = ['x-request-id', requestId];
     this.#wire = wire;
     this.#reused = reused;
     this.#sent = true;
@@ -103,10 +104,10 @@ export class Exchange implements WireUser, Answerer, BodySink {
     if (this.#target && !this.#target.reachable) this.#upstream.connected(this.#target, true);
     if (framing === 'chunked' && this.#body?.empty) {
       this.#body.discard();
-      wire.send(method, requestText(method, path, unchunked(headers)), null);
+      wire.send(method, requestText(method, path, unchunked(fields), own), null);
       return;
     }
-    wire.send(method, requestText(method, path, headers), framing);
+    wire.send(method, requestText(method, path, fields, own), framing);
     const body = this.#body;
     if (!body || framing === null) return;
     // Only now: a body should not be asked for before there is somebody to take it.
@@ -266,7 +267,7 @@ export class Exchange implements WireUser, Answerer, BodySink {
 }
 
 /** The fields of a request of which it turned out that it has no body; not every legacy service knows chunks. */
-function unchunked(headers: readonly string[]): string[] {
+function unchunked({ headers }: FieldText): FieldText {
   const at = headers.lastIndexOf('transfer-encoding');
-  return [...headers.slice(0, at), 'content-length', '0', ...headers.slice(at + 2)];
+  return new FieldText([...headers.slice(0, at), 'content-length', '0', ...headers.slice(at + 2)]);
 }

@@ -1,9 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { isIPv6 } from 'node:net';
+import type { ClientCertificate } from '../connections/index.ts';
+import { FieldText } from '../http1/index.ts';
 import type { Authority } from './authority.ts';
 import { clientHeaders } from './client-headers.ts';
-import { type FieldNames, fieldNamesFor, hopByHop, type OwnNames } from './field-names.ts';
-import type { Admitted, ClientFacts } from './request.ts';
+import { type FieldNames, hopByHop, type OwnNames } from './field-names.ts';
+import type { ClientFacts } from './request.ts';
 
 /** Fields that may not stand in trailers, because a recipient that merges them would be misled (RFC 9110 §6.5.1). */
 const notInTrailers = new Set([
@@ -23,12 +24,6 @@ const notInTrailers = new Set([
 export interface ForwardingOptions extends OwnNames {
   /** Whether a peer's own `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. */
   readonly trusts: (address: string) => boolean;
-}
-
-/** The fields of a request as they go upstream. */
-export interface OutgoingHeaders {
-  readonly headers: string[];
-  readonly requestId: string;
 }
 
 /** @param name lower case */
@@ -146,35 +141,36 @@ function claim(fields: ReadFields, name: string, value: string): void {
   fields.claims.set(name, before === undefined ? value : `${before}, ${value}`);
 }
 
-/**
- * Edits the fields of a request: hop-by-hop ones out, Host and the forwarding ones in, cookie crumbs joined (RFC 9113 §8.2.3).
- * @param received names and values in turn
- */
-export function requestHeaders(
-  received: readonly string[],
-  authority: Authority,
-  client: ClientFacts,
-  options: ForwardingOptions,
-  admission: Pick<Admitted, 'certificate'> = { certificate: null },
-): OutgoingHeaders {
-  return outgoing(readFields(received, fieldNamesFor(options)), authority, client, options, admission);
+/** The fields of a request as they go upstream, but for its id. */
+export interface SentFields {
+  readonly text: FieldText;
+  /** The id that a trusted peer gave to the request; null when it gets one of ours. */
+  readonly requestId: string | null;
+  /** What they were made of, beside what was received. */
+  readonly certificate: ClientFacts['certificate'];
+  readonly admitted: ClientCertificate | null;
+  readonly length: string;
 }
 
-/** The fields of a request as they go upstream. Uses the lists of `fields` up. */
-export function outgoing(
+/**
+ * Edits the fields of a request: hop-by-hop ones out, Host and the forwarding ones in, cookie crumbs joined (RFC 9113 §8.2.3).
+ * @param fields what was received
+ * @param length what is told of the length of the body: octets, `chunked`, or nothing when empty
+ */
+export function sentFields(
   fields: ReadFields,
   authority: Authority,
   client: ClientFacts,
   options: ForwardingOptions,
-  admission: Pick<Admitted, 'certificate'>,
-): OutgoingHeaders {
-  const headers = fields.passed;
+  admitted: ClientCertificate | null,
+  length: string,
+): SentFields {
+  const headers = [...fields.passed];
   headers[1] = authority.text;
   if (fields.cookies.length > 0) headers.push('cookie', fields.cookies.join('; '));
   // Says only that trailers are understood; it is answered for, not passed through (RFC 9110 §10.1.4).
   if (fields.trailers) headers.push('te', 'trailers');
   const claims = fields.claims && options.trusts(client.address) ? fields.claims : null;
-  const requestId = claims?.get('x-request-id') ?? randomUUID();
   const route = routeOf(client.address, authority);
   if (claims) pushClaimed(headers, route, claims);
   else {
@@ -182,13 +178,15 @@ export function outgoing(
     headers.push('x-forwarded-for', address, 'x-forwarded-proto', 'https', 'x-forwarded-host', host);
     headers.push('x-forwarded-port', port, 'forwarded', forwarded);
   }
-  headers.push('x-request-id', requestId);
   if (options.certificateHeader !== null) {
     headers.push(options.certificateHeader, `${client.certificate.id} ${client.certificate.fingerprint256}`);
   }
-  const leaf = admission.certificate?.chain[0];
+  const leaf = admitted?.chain[0];
   if (leaf) headers.push(...clientHeaders(leaf, options.clientHeaders));
-  return { headers, requestId };
+  if (length === 'chunked') headers.push('transfer-encoding', length);
+  else if (length !== '') headers.push('content-length', length);
+  const requestId = claims?.get('x-request-id') ?? null;
+  return { text: new FieldText(headers), requestId, certificate: client.certificate, admitted, length };
 }
 
 /** What Swivel says of the way a request took. */
@@ -241,19 +239,25 @@ const hopByHopLengths = new Set([...hopByHop].map(({ length }) => length));
  * @param requestId what was sent upstream; an upstream that answers with it, or with one of its own, does not make it two
  */
 export function responseHeaders(received: readonly string[], requestId?: string): string[] {
-  const named = connectionOptions(received);
+  let named = nothing;
   const headers: string[] = [];
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] as string;
     const { length } = name;
-    if (named !== nothing || length === 12 || hopByHopLengths.has(length)) {
+    if (length === 12 || hopByHopLengths.has(length)) {
       const lower = name.toLowerCase();
-      if (hopByHop.has(lower) || named.has(lower) || (lower === 'x-request-id' && requestId !== undefined)) continue;
+      if (lower === 'connection') named = namedBy(received);
+      if (hopByHop.has(lower) || (lower === 'x-request-id' && requestId !== undefined)) continue;
     }
     headers.push(name, received[i + 1] as string);
   }
-  if (requestId !== undefined) headers.push('x-request-id', requestId);
-  return headers;
+  const edited = named === nothing ? headers : without(headers, named);
+  if (requestId !== undefined) edited.push('x-request-id', requestId);
+  return edited;
+}
+
+function without(headers: readonly string[], names: ReadonlySet<string>): string[] {
+  return headers.filter((_, i) => !names.has((headers[i - (i % 2)] as string).toLowerCase()));
 }
 
 /** Edits trailers: only what may stand there. @param received names and values in turn */

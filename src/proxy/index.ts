@@ -1,7 +1,7 @@
 /**
  * The proxy: a request from a TLS connection to an upstream and back.
  *
- *   Http1, Http2 ─ RequestHead ─▶ decide ─ Forward ─▶ Exchange (undici) ─▶ Responder
+ *   PlainLine, Http1, Http2 ─ RequestHead ─▶ decide ─ Forward ─▶ Exchange ─▶ Responder
  *   UpgradeHandler: connections that leave HTTP
  */
 export { type Authority, parseAuthority } from './authority.ts';
@@ -9,7 +9,7 @@ export { type ClientHeaderNames, clientHeaders } from './client-headers.ts';
 export { type ClientRule, ClientRules, type ClientRulesOptions, openToAll } from './client-rules.ts';
 export { type DecisionContext, decide, type Forward } from './decide.ts';
 export { FrontDoor, type FrontDoorOptions, type Peers } from './front-door.ts';
-export { connectionOptions, type ForwardingOptions, requestHeaders, responseHeaders } from './headers.ts';
+export { connectionOptions, type ForwardingOptions, responseHeaders, sentFields } from './headers.ts';
 export type { Http1Options } from './http1.ts';
 export type { Http2Options } from './http2.ts';
 export type { Admitted, ClientFacts, Refusal, RequestHead } from './request.ts';

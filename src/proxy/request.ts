@@ -1,6 +1,7 @@
 import type { ClientVerdict } from '../certificates/index.ts';
 import type { ClientCertificate } from '../connections/index.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { ReadFields, SentFields } from './headers.ts';
 
 /** The head of a request, the same for every HTTP version. */
 export interface RequestHead {
@@ -16,6 +17,14 @@ export interface RequestHead {
   readonly hasBody: boolean;
   /** The protocol the client wants to switch to. */
   readonly upgrade?: string;
+  /** What was made of these very fields before; the same object for each request of a connection that has the same `headers`. */
+  readonly memo?: FieldMemo;
+}
+
+/** What was made of the fields of a request, for others that have the same. Filled by `decide` alone. */
+export interface FieldMemo {
+  read: ReadFields | null;
+  sent: SentFields | null;
 }
 
 /** Who sent it, over which connection. */

@@ -98,7 +98,9 @@ class Upgrade {
     // Errors of the client's socket come this way; without a listener they would end the process.
     proxy.on('error', () => {});
     proxy.on('proxyReqWs', (outgoing: ClientRequest) => this.#sent(outgoing, target, socket));
-    const headers = { ...fieldsOf(this.#forward.headers), connection: 'Upgrade', upgrade: this.#protocol };
+    const { fields, requestId } = this.#forward;
+    const own = { 'x-request-id': requestId, connection: 'Upgrade', upgrade: this.#protocol };
+    const headers = { ...fieldsOf(fields.headers), ...own };
     // http-proxy lets nothing but a WebSocket pass; which protocol it is, and by which method, is the upstream's business.
     const request = {
       method: 'GET',

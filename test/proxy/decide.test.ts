@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { ClientCertificate } from '../../src/connections/index.ts';
 import { type ClientFacts, type DecisionContext, decide, type RequestHead, Router } from '../../src/proxy/index.ts';
+import { type FieldMemo, refuse } from '../../src/proxy/request.ts';
 
 const client: ClientFacts = {
   address: '192.0.2.1',
@@ -163,8 +165,52 @@ test('whatever comes, what goes on is a clean path to a host that was named', ()
       if (decision.kind === 'refuse') return;
       assert.match(decision.path, /^\/[\x21-\x7e]*$/);
       assert.ok(!decision.path.includes('#'));
-      assert.deepEqual(decision.headers.slice(0, 1), ['host']);
-      assert.match(decision.headers[1] ?? '', /^[A-Za-z0-9._:[\]-]+$/);
+      assert.deepEqual(decision.fields.headers.slice(0, 1), ['host']);
+      assert.match(decision.fields.headers[1] ?? '', /^[A-Za-z0-9._:[\]-]+$/);
     }),
   );
+});
+
+describe('fields that were sent before', () => {
+  const sent = (head: RequestHead, facts: ClientFacts = client) => {
+    const decision = decide(head, facts, context);
+    assert.ok(decision.kind === 'forward');
+    return decision;
+  };
+  const like = (head: Partial<RequestHead>, memo: FieldMemo) => ({
+    ...request({ fields: { Host: 'app.test', X: 'a' } }),
+    ...head,
+    memo,
+  });
+
+  test('are sent again as they are, with an id of their own for each request', () => {
+    const memo: FieldMemo = { read: null, sent: null };
+    const [first, second] = [sent(like({}, memo)), sent(like({ target: '/other' }, memo))];
+    assert.equal(second.fields, first.fields);
+    assert.notEqual(second.requestId, first.requestId);
+    assert.equal(second.path, '/other');
+    assert.deepEqual(first.fields.headers, sent(request({ fields: { Host: 'app.test', X: 'a' } })).fields.headers);
+  });
+
+  test('are written anew where the certificate, the client or the method makes them others', () => {
+    const memo: FieldMemo = { read: null, sent: null };
+    const before = sent(like({}, memo)).fields;
+    const other = { ...client, certificate: { ...client.certificate, id: 'other' } };
+    assert.notEqual(sent(like({}, memo), other).fields, before);
+    const post = sent(like({ method: 'POST' }, memo)).fields;
+    assert.deepEqual(post.headers.slice(-2), ['content-length', '0']);
+    assert.equal(sent(like({}, memo)).fields.headers.includes('content-length'), false);
+    const admitted = { chain: [], resumed: false, fault: null } as unknown as ClientCertificate;
+    const known = sent(like({}, memo)).fields;
+    const shown = { ...client, admit: () => ({ kind: 'admit', certificate: admitted }) as const };
+    assert.notEqual(sent(like({}, memo), shown).fields, known);
+  });
+
+  test('do not spare a request what is asked of each', () => {
+    const memo: FieldMemo = { read: null, sent: null };
+    sent(like({}, memo));
+    const refused = { ...client, admit: () => refuse(403, 'CLIENT_CERTIFICATE_REQUIRED') };
+    assert.equal(decide(like({}, memo), refused, context).kind, 'refuse');
+    assert.equal(decide(like({ target: '/#' }, memo), client, context).kind, 'refuse');
+  });
 });

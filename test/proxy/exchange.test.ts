@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { FieldText } from '../../src/http1/index.ts';
 import { createLogger, createMetrics } from '../../src/observe/index.ts';
 import { StreamBody } from '../../src/proxy/body.ts';
 import { Exchange } from '../../src/proxy/exchange.ts';
@@ -15,7 +16,7 @@ const forward: Forward = {
   upstream: 'app',
   method: 'POST',
   path: '/',
-  headers: ['host', 'app.test', 'transfer-encoding', 'chunked'],
+  fields: new FieldText(['host', 'app.test', 'transfer-encoding', 'chunked']),
   requestId: 'id',
   framing: 'chunked',
   expectsContinue: false,

@@ -1,19 +1,24 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { trailerFields } from '../../src/proxy/headers.ts';
+import { fieldNamesFor } from '../../src/proxy/field-names.ts';
+import { readFields, trailerFields } from '../../src/proxy/headers.ts';
 import {
   type ClientHeaderNames,
   connectionOptions,
   parseAuthority,
-  requestHeaders,
   responseHeaders,
+  sentFields,
 } from '../../src/proxy/index.ts';
 
 const certificate = { id: 'app', fingerprint256: 'ab12', names: ['app.test'] };
 const admit = () => ({ kind: 'admit', certificate: null }) as const;
 const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization'];
 const perConnection = [...hopByHop, 'te', 'transfer-encoding', 'upgrade', 'http2-settings'];
+
+/** Where nobody is believed who gave it an id, a request gets one of ours. */
+const ours = randomUUID();
 
 interface Setting {
   readonly host?: string;
@@ -26,16 +31,14 @@ interface Setting {
 function edit(received: readonly string[], setting: Setting = {}): { lines: string[]; fields: Map<string, string[]> } {
   const authority = parseAuthority(setting.host ?? 'app.test');
   assert.ok(authority);
-  const { headers } = requestHeaders(
-    received,
-    authority,
-    { address: setting.address ?? '192.0.2.1', certificate, admit },
-    {
-      trusts: () => setting.trusted ?? false,
-      certificateHeader: setting.certificateHeader ?? null,
-      clientHeaders: setting.clientHeaders ?? {},
-    },
-  );
+  const options = {
+    trusts: () => setting.trusted ?? false,
+    certificateHeader: setting.certificateHeader ?? null,
+    clientHeaders: setting.clientHeaders ?? {},
+  };
+  const client = { address: setting.address ?? '192.0.2.1', certificate, admit };
+  const sent = sentFields(readFields(received, fieldNamesFor(options)), authority, client, options, null, '');
+  const headers = [...sent.text.headers, 'x-request-id', sent.requestId ?? ours];
   const fields = new Map<string, string[]>();
   const lines: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {
@@ -93,7 +96,7 @@ describe('fields of a request', () => {
   test('the certificate that was shown is told only when that is wanted, and never by the client', () => {
     const claim = ['X-Certificate', 'forged', 'X_Certificate', 'forged'];
     const told = edit(claim, { certificateHeader: 'x-certificate' });
-    assert.deepEqual(told.lines.at(-1), 'x-certificate: app ab12');
+    assert.deepEqual(told.lines.at(-2), 'x-certificate: app ab12');
     assert.equal(told.fields.has('x_certificate'), false);
     assert.equal(edit([]).fields.has('x-certificate'), false);
   });

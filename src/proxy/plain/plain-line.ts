@@ -5,6 +5,7 @@ import {
   chunkTail,
   lastChunk,
   notPlain,
+  type PlainFields,
   type PlainRequest,
   partial,
   readRequest,
@@ -13,6 +14,7 @@ import type { Sweep, Sweepable } from '../../upstream/index.ts';
 import { lingering } from '../body.ts';
 import type { RequestHandler } from '../handler.ts';
 import { endPolitely, flushing, patience, refusalText } from '../last-words.ts';
+import type { FieldMemo } from '../request.ts';
 import type { Answerer, Responder } from '../responder.ts';
 import { Outbox } from './outbox.ts';
 import { type BodyFeeder, PlainBody } from './plain-body.ts';
@@ -35,6 +37,9 @@ export interface LineContext {
   readonly lines: Sweep<PlainLine>;
 }
 
+/** Milliseconds after which an idle connection forgets its last request. */
+const forgetting = 1000;
+
 /** Pieces in which the head of a request may come; who sends it in more is served by a parser that need not begin again with each. */
 const maxPieces = 8;
 /** Octets that are kept of what comes behind a request that is being answered. */
@@ -56,6 +61,9 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
   #answering = false;
   #request: PlainRequest | null = null;
   #body: PlainBody | null = null;
+  /** The fields of the last request, and what was made of them. */
+  #fields: PlainFields | null = null;
+  #memo: FieldMemo = { read: null, sent: null };
   #chunked = false;
   /** The answer that is being written is the last one. */
   #last = false;
@@ -136,6 +144,7 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
         if (!this.#answering && quiet >= lingering) this.socket.destroy();
       } else if (this.#body.hungry && quiet >= idleTimeout) this.#body.stalled();
     } else if (this.#answering) this.#quietSince = now;
+    else if (this.#fields && quiet >= forgetting) this.#forget();
     else if (this.#rest || this.#requests === 0) {
       if (quiet >= headersTimeout) this.#tooSlow();
     } else if (quiet >= idleTimeout) this.#end();
@@ -185,7 +194,7 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
 
   head(status: number, headers: string[]): void {
     if (!this.#answering) return;
-    const close = this.#last || this.connection.last || this.#request?.close === true;
+    const close = this.#last || this.connection.last || this.#request?.fields.close === true;
     const method = this.#request?.method ?? '';
     const head = responseText(method, status, headers, close, this.#context.keepAlive);
     this.#chunked = head.chunked;
@@ -241,7 +250,7 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
 
   /** @returns whether a request began */
   #begin(bytes: Buffer): boolean {
-    const request = readRequest(bytes);
+    const request = readRequest(bytes, this.#fields);
     if (request === partial && bytes.length < this.#context.maxHeaderSize && this.#pieces < maxPieces) {
       this.#pieces += 1;
       return false;
@@ -255,14 +264,27 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
     this.#requests += 1;
     this.#request = request;
     this.#rest = request.end < bytes.length ? bytes.subarray(request.end) : null;
-    this.#body = request.length === 0 ? null : new PlainBody(this, request.length);
+    const { fields } = request;
+    if (fields !== this.#fields) {
+      this.#fields = fields;
+      this.#memo = { read: null, sent: null };
+    }
+    this.#body = fields.length === 0 ? null : new PlainBody(this, fields.length);
     this.#answering = true;
     this.#last = false;
     this.connection.begin();
-    const { method, target, headers } = request;
-    const head = { method, target, version: '1.1', headers, hasBody: this.#body !== null } as const;
+    const { method, target } = request;
+    const { headers } = fields;
+    const head = { method, target, version: '1.1', headers, hasBody: this.#body !== null, memo: this.#memo } as const;
     this.#context.handler.handle(this.connection, head, this.#body, this);
     return true;
+  }
+
+  /** Thousands of idle connections should not hold what they may never need again. */
+  #forget(): void {
+    this.#request = null;
+    this.#fields = null;
+    this.#memo = { read: null, sent: null };
   }
 
   #tooSlow(): void {

@@ -13,10 +13,10 @@ export function plainRequests(bytes: Buffer): PlainMessage[] {
   for (let rest = bytes; ; ) {
     const head = readRequest(rest);
     if (typeof head === 'number') return found;
-    const { method, target, headers } = head;
-    const body = head.length < 0 ? chunks(rest, head.end) : counted(rest, head.end, head.length);
-    found.push({ start: `${method} ${target}`, fields: headers, ...body });
-    if (body.end === null || head.close) return found;
+    const { method, target, fields } = head;
+    const body = fields.length < 0 ? chunks(rest, head.end) : counted(rest, head.end, fields.length);
+    found.push({ start: `${method} ${target}`, fields: fields.headers, ...body });
+    if (body.end === null || fields.close) return found;
     rest = rest.subarray(body.end);
   }
 }

@@ -1,5 +1,5 @@
 import type { TestContext } from 'node:test';
-import { requestText } from '../../../src/http1/index.ts';
+import { FieldText, requestText } from '../../../src/http1/index.ts';
 import type { Framing, UpstreamOptions, Wire, WireError, WireUser } from '../../../src/upstream/index.ts';
 import { Wires } from '../../../src/upstream/wires.ts';
 
@@ -75,7 +75,7 @@ export class Caller implements WireUser {
     const fields = framing === 'chunked' ? ['transfer-encoding', 'chunked'] : [];
     if (framing !== null && framing !== 'chunked') fields.push('content-length', String(framing.length));
     if (!this.#note('wire')) return;
-    wire.send(method, requestText(method, path, ['host', 'app.test', ...fields]), framing);
+    wire.send(method, requestText(method, path, new FieldText(['host', 'app.test', ...fields])), framing);
     if (framing !== null) wire.uncork();
     this.#note('sent');
   }
