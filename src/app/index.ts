@@ -20,9 +20,10 @@ import { FileWatchService } from '../files/index.ts';
 import { Conditions, createLogger, createMetrics, type Logger, type Metrics } from '../observe/index.ts';
 import { DataPlane, planeConfig, storeOptions } from '../plane/index.ts';
 import { Journal, Reconciler, type Report } from '../rotation/index.ts';
-import { ContextStore, formatAddress, type ListenAddress } from '../tls/index.ts';
+import { ContextStore, formatAddress, type ListenAddress, type Refusal } from '../tls/index.ts';
 import { demoTarget, startDemoUpstream } from '../upstream/index.ts';
 import { logStart, nothingServable } from './announce.ts';
+import { collectGarbage } from './collect-garbage.ts';
 import { OneProcess } from './one-process.ts';
 import { activationOptions, readinessConditions } from './options.ts';
 import { createSources, inspectMounts } from './sources.ts';
@@ -71,13 +72,15 @@ export async function start(config: Config, version: string): Promise<Running> {
     if (workers > 0) conditions.set('Serving', true, 'Listening', where);
     else conditions.set('Serving', false, 'NoWorkers', 'no worker serves; connections wait for one');
   };
+  const refused = (refusal: Refusal) => reconciler.refused(refusal);
+  store.onRefused(refused);
   const surroundings = { metrics, logger, observe };
   const demoUrl = demo?.url ?? null;
   const processes = processesFor(config);
   const serving: Serving =
     processes === null
       ? new OneProcess(new DataPlane(planeConfig(config, demoUrl), store, surroundings), version)
-      : new Workers(config, store, { ...surroundings, ...processes, demo: demoUrl, conditions, able });
+      : new Workers(config, store, { ...surroundings, ...processes, demo: demoUrl, conditions, able, refused });
   const { publisher } = serving;
   const journal = new Journal(metrics, conditions, logger);
   const reconciler = new Reconciler(createSources(config, logger), publisher, journal, logger, {
@@ -101,17 +104,24 @@ export async function start(config: Config, version: string): Promise<Running> {
   let first: Report;
   let listeners: readonly ListenAddress[];
   let adminAddress: ListenAddress | null;
+  // Until there is a listener nothing else does: neither a source that hangs nor a thread that reads slowly.
+  const awake = setInterval(() => {}, loadTimeout);
   try {
     first = await reconciler.runOnce('start');
-    for (const warning of await inspectMounts(config, first.verdicts)) {
-      logger.warn({ event: 'warning', ...coded(warning) }, warning.message);
+    if (store.current.served.size === 0) {
+      await warnOfMounts(config, first, logger);
+      throw nothingServable(first);
     }
-    if (store.current.served.size === 0) throw nothingServable(first);
+    collectGarbage(first.verdicts.length);
     adminAddress = (await admin?.open()) ?? null;
     listeners = await serving.open();
+    // Nobody has to wait for it: it looks at every file.
+    void warnOfMounts(config, first, logger);
   } catch (error) {
     await closeAll();
     throw error;
+  } finally {
+    clearInterval(awake);
   }
   if (config.watch.mode !== 'off') reconciler.follow(watch);
   where = listeners.map(formatAddress).join(', ');
@@ -150,6 +160,12 @@ export async function start(config: Config, version: string): Promise<Running> {
       serving.abandon();
     },
   };
+}
+
+async function warnOfMounts(config: Config, { verdicts }: Report, logger: Logger): Promise<void> {
+  for (const warning of await inspectMounts(config, verdicts)) {
+    logger.warn({ event: 'warning', ...coded(warning) }, warning.message);
+  }
 }
 
 /** How many workers serve, and as whom; null when this process serves itself. */

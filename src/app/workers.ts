@@ -25,7 +25,7 @@ import {
   type SheetFiles,
 } from '../observe/index.ts';
 import { planeConfig, type WorkerConfiguration } from '../plane/index.ts';
-import type { ContextStore, ListenAddress } from '../tls/index.ts';
+import type { ContextStore, ListenAddress, Refusal } from '../tls/index.ts';
 
 export interface WorkersOptions {
   readonly size: number;
@@ -36,6 +36,8 @@ export interface WorkersOptions {
   readonly conditions: Conditions;
   readonly logger: Logger;
   readonly observe: Observe;
+  /** Told of certificates that turned out to be of no use when a client wanted them. */
+  readonly refused: (refusal: Refusal) => void;
   /** Told how many workers accept connections, each time that may have changed. */
   readonly able: (workers: number) => void;
 }
@@ -81,6 +83,7 @@ export class Workers implements Serving {
             if (no > 0) options.observe(id, fingerprint, true, no);
           }
         },
+        refused: options.refused,
         changed: () => this.#show(),
       },
       store,

@@ -17,10 +17,15 @@ export interface Chain {
 
 /**
  * Orders certificates into a chain that starts with the one the key belongs to.
+ * @param key the key itself, or what says whether a certificate is its own
  * @returns null when the key belongs to none of them
  */
-export function buildChain(certificates: readonly X509Certificate[], key: KeyObject): Chain | null {
-  const leaf = certificates.find((certificate) => certificate.checkPrivateKey(key));
+export function buildChain(
+  certificates: readonly X509Certificate[],
+  key: KeyObject | ((certificate: X509Certificate) => boolean),
+): Chain | null {
+  const isOwn = typeof key === 'function' ? key : (certificate: X509Certificate) => certificate.checkPrivateKey(key);
+  const leaf = certificates.find(isOwn);
   if (!leaf) return null;
   const rest = certificates.filter((certificate) => certificate !== leaf && !certificate.raw.equals(leaf.raw));
   const chain: X509Certificate[] = [leaf];

@@ -36,6 +36,7 @@ export type {
   IdentityFiles,
   IdentityMaterial,
   LeafFacts,
+  LoadOptions,
   SourceMaterial,
   TicketKeyMaterial,
   TrustMaterial,

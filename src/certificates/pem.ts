@@ -12,29 +12,45 @@ export interface PemFile {
 }
 
 const boundary = /^-----(BEGIN|END) ([A-Z0-9 ]+)-----\s*$/;
+const dashes = '-----';
 
 /** Splits a file into its PEM blocks. Text between them is passed over (RFC 7468 §2). */
 export function parsePem(text: string): PemFile {
   const blocks: PemBlock[] = [];
   const unfinished: string[] = [];
   let label: string | null = null;
-  let lines: string[] = [];
-  for (const line of text.split(/\r?\n/)) {
-    const match = boundary.exec(line);
+  let begin = 0;
+  // Only lines that begin with dashes are looked at: with thousands of files, looking at each would be felt.
+  for (let at = lineFrom(text, 0); at >= 0; at = lineFrom(text, at + dashes.length)) {
+    const feed = text.indexOf('\n', at);
+    const end = feed < 0 ? text.length : feed;
+    const match = boundary.exec(text.slice(at, end));
     if (match?.[1] === 'BEGIN') {
       if (label !== null) unfinished.push(label);
       label = match[2] ?? '';
-      lines = [line.trimEnd()];
+      begin = at;
     } else if (match && label !== null && match[2] === label) {
-      lines.push(line.trimEnd());
-      blocks.push({ label, pem: `${lines.join('\n')}\n` });
+      blocks.push({ label, pem: `${withoutTrailingSpace(text.slice(begin, end))}\n` });
       label = null;
-    } else if (label !== null) {
-      lines.push(line.trimEnd());
     }
   }
   if (label !== null) unfinished.push(label);
   return { blocks, unfinished };
+}
+
+/** Where the next line begins that starts with dashes; negative when there is none. */
+function lineFrom(text: string, from: number): number {
+  if (from === 0 && text.startsWith(dashes)) return 0;
+  const found = text.indexOf(`\n${dashes}`, Math.max(0, from - 1));
+  return found < 0 ? found : found + 1;
+}
+
+function withoutTrailingSpace(block: string): string {
+  if (!/[^\S\n](?:\n|$)/.test(block)) return block;
+  return block
+    .split(/\r?\n/)
+    .map((line) => line.trimEnd())
+    .join('\n');
 }
 
 /** Whether a label is one of a certificate. */

@@ -20,6 +20,8 @@ export interface IdentityMaterial {
   readonly passphrase?: Secret;
   /** Overrides the names of the certificate. */
   readonly names?: readonly string[];
+  /** The same for two that differ in nothing, where the source can tell without looking at all of it again. */
+  readonly digest?: string;
 }
 
 /** Bytes of a trust bundle as a source found them: CA certificates and CRLs, PEM or DER. */
@@ -49,6 +51,27 @@ export interface SourceMaterial {
   readonly findings: readonly Finding[];
   /** What to watch to hear of the next change. */
   readonly watch: readonly WatchTarget[];
+  /** How the identities differ from those of an earlier answer; absent when that is not known. */
+  readonly since?: MaterialChange;
+}
+
+/** How identities differ from those of an earlier answer of the same source. */
+export interface MaterialChange {
+  /** The identities of that answer, the very object. */
+  readonly identities: readonly IdentityMaterial[];
+  /** What there is now under an id; null: nothing any more. Of all others the material is the same object. */
+  readonly changed: ReadonlyMap<string, IdentityMaterial | null>;
+}
+
+/** How a source is to be read. */
+export interface LoadOptions {
+  /** Do not rely on time stamps. */
+  readonly thorough: boolean;
+  /**
+   * Paths of which something was heard since the last reading, for a source of thousands of files: what else may have changed unheard is
+   * found by the next reading without it.
+   */
+  readonly stirred?: readonly string[];
 }
 
 /** Where certificates come from. Sources never influence each other. */
@@ -61,10 +84,9 @@ export interface CertificateSource {
   readonly givesTicketKeys?: true;
   /**
    * Reads everything there is, consistently.
-   * @param options.thorough do not rely on time stamps
    * @throws FileFault when the source as a whole cannot be read
    */
-  load(options: { readonly thorough: boolean }): Promise<SourceMaterial>;
+  load(options: LoadOptions): Promise<SourceMaterial>;
   /** Gives back what the source holds, such as a thread; called once, on shutdown. */
   close?(): void;
 }

@@ -1,8 +1,10 @@
-import { createHash, createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { type ErrorCode, type Finding, finding, type Severity } from '../errors.ts';
 import { buildChain, type Chain } from './chain.ts';
+import { knownCertificate } from './known-certificates.ts';
 import { isServableName, namesOf, normalizeName } from './names.ts';
 import { isCertificateLabel, isKeyLabel, parsePem } from './pem.ts';
+import { openPrivateKey, type PrivateKey } from './private-key.ts';
 import { Secret } from './secret.ts';
 import type { IdentityMaterial, LeafFacts, ValidatedIdentity } from './types.ts';
 
@@ -54,7 +56,7 @@ export function validate(material: IdentityMaterial, policy: ValidationPolicy = 
   const key = readKey(material, found);
   if (!certificates || !key) return { identity: null, findings };
 
-  const chain = buildChain(certificates, key);
+  const chain = buildChain(certificates, key.owns.bind(key));
   if (!chain) {
     const { certificate, key: keyFile } = material.files;
     const message =
@@ -62,7 +64,7 @@ export function validate(material: IdentityMaterial, policy: ValidationPolicy = 
     found('KEY_MISMATCH', 'error', keyFile, message);
     return { identity: null, findings };
   }
-  if (!signsFor(key, chain.leaf.publicKey)) {
+  if (!key.signsFor(chain.leaf)) {
     found(
       'KEY_UNPARSABLE',
       'error',
@@ -85,7 +87,7 @@ export function validate(material: IdentityMaterial, policy: ValidationPolicy = 
     fingerprint: fingerprintOf(chain.certificates),
     leaf: factsOf(chain.leaf, key),
     chainPem: chain.certificates.map((certificate) => certificate.toString()).join(''),
-    keyPem: new Secret(key.export({ type: 'pkcs8', format: 'pem' }) as string),
+    keyPem: new Secret(key.toPem()),
   } as unknown as ValidatedIdentity;
   return { identity, findings };
 }
@@ -112,7 +114,7 @@ function readCertificates(material: IdentityMaterial, found: Report): X509Certif
   const certificates: X509Certificate[] = [];
   for (const [i, block] of pems.entries()) {
     try {
-      certificates.push(new X509Certificate(block.pem));
+      certificates.push(i === 0 ? new X509Certificate(block.pem) : knownCertificate(block.pem));
     } catch {
       found('CERT_UNPARSABLE', 'error', file, `certificate ${i + 1} of ${pems.length} in ${file} is damaged`);
       return null;
@@ -121,7 +123,7 @@ function readCertificates(material: IdentityMaterial, found: Report): X509Certif
   return certificates;
 }
 
-function readKey(material: IdentityMaterial, found: Report): KeyObject | null {
+function readKey(material: IdentityMaterial, found: Report): PrivateKey | null {
   const file = material.files.key;
   const { blocks, unfinished } = parsePem(material.keyPem.reveal());
   const block = blocks.find((candidate) => isKeyLabel(candidate.label));
@@ -137,26 +139,11 @@ function readKey(material: IdentityMaterial, found: Report): KeyObject | null {
     return null;
   }
   try {
-    // The empty passphrase keeps OpenSSL from asking for one on the terminal.
-    return createPrivateKey({ key: block.pem, format: 'pem', passphrase: material.passphrase?.reveal() ?? '' });
+    return openPrivateKey(block, material.passphrase);
   } catch {
     // The cause is not handed on: it may quote what was read.
     found(encrypted ? 'KEY_PASSPHRASE_WRONG' : 'KEY_UNPARSABLE', 'error', file);
     return null;
-  }
-}
-
-/**
- * Whether a signature of the key holds. A private key carries its public one along, and it is that which `checkPrivateKey`
- * compares: half a new key written over an old one passes there, and fails every handshake.
- */
-function signsFor(key: KeyObject, publicKey: KeyObject): boolean {
-  const digest = key.asymmetricKeyType?.startsWith('ed') ? null : 'sha256';
-  const text = Buffer.from('proof of possession');
-  try {
-    return verify(digest, text, publicKey, sign(digest, text, key));
-  } catch {
-    return false;
   }
 }
 
@@ -185,10 +172,10 @@ function reportChain(chain: Chain, file: string, found: Report): void {
 }
 
 /** What OpenSSL's security level 2 refuses (112 bits), said in words. */
-function reportStrength(chain: Chain, key: KeyObject, file: string, found: Report): void {
-  const bits = key.asymmetricKeyDetails?.modulusLength;
+function reportStrength(chain: Chain, key: PrivateKey, file: string, found: Report): void {
+  const bits = key.modulusLength;
   if (bits !== undefined && bits < 2048) found('KEY_WEAK', 'error', file, `the RSA key has only ${bits} bits`);
-  const curve = key.asymmetricKeyDetails?.namedCurve;
+  const { curve } = key;
   if (curve !== undefined && /^(secp(1[0-9]{2}|2[01][0-9])|prime192|sect(1|20))/.test(curve)) {
     found('KEY_WEAK', 'error', file, `the curve ${curve} is too weak`);
   }
@@ -215,28 +202,17 @@ function fingerprintOf(chain: readonly X509Certificate[]): string {
   return hash.digest('hex');
 }
 
-function factsOf(leaf: X509Certificate, key: KeyObject): LeafFacts {
+function factsOf(leaf: X509Certificate, key: PrivateKey): LeafFacts {
   return {
     fingerprint256: leaf.fingerprint256.replaceAll(':', '').toLowerCase(),
     serialNumber: leaf.serialNumber.toLowerCase(),
     subject: oneLine(leaf.subject),
     issuer: oneLine(leaf.issuer),
-    keyType: keyTypeOf(key),
-    publicKey256: createHash('sha256')
-      .update(leaf.publicKey.export({ type: 'spki', format: 'der' }))
-      .digest('hex'),
+    keyType: key.type,
+    publicKey256: key.publicKey256(leaf),
     notBefore: Date.parse(leaf.validFrom),
     notAfter: Date.parse(leaf.validTo),
   };
-}
-
-function keyTypeOf(key: KeyObject): string {
-  const type = key.asymmetricKeyType ?? 'unknown';
-  if (type === 'rsa' || type === 'rsa-pss') return `${type}-${key.asymmetricKeyDetails?.modulusLength}`;
-  if (type !== 'ec') return type;
-  const curve = key.asymmetricKeyDetails?.namedCurve ?? 'unknown';
-  const short = { prime256v1: 'p256', secp384r1: 'p384', secp521r1: 'p521' }[curve];
-  return `ec-${short ?? curve}`;
 }
 
 /** Node separates the parts of a distinguished name with line feeds. */

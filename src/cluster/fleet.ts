@@ -1,6 +1,7 @@
 import type { ConnectionSummary, StopResult } from '../connections/index.ts';
 import { catalogue, messageOf, SwivelError } from '../errors.ts';
 import type { Logger } from '../observe/index.ts';
+import type { Refusal } from '../tls/index.ts';
 import { Distribution, type Standard } from './distribution.ts';
 import { absent, ManagedWorker, type WorkerProcess, type WorkerTidings } from './managed-worker.ts';
 import { type Beginning, type Observation, protocol, type Vitals } from './methods.ts';
@@ -23,6 +24,7 @@ export interface FleetOptions {
   readonly gone: (id: number, died: boolean) => void;
   readonly vitals: (id: number, vitals: Vitals) => void;
   readonly observed: (observations: readonly Observation[]) => void;
+  readonly refused?: (refusal: Refusal) => void;
   /** Told when who serves, or what, may have changed. */
   readonly changed: () => void;
 }
@@ -207,6 +209,7 @@ export class Fleet {
     const tidings: WorkerTidings = {
       vitals: (vitals) => this.#options.vitals(id, vitals),
       observed: this.#options.observed,
+      refused: (refusal) => this.#options.refused?.(refusal),
       learned: (certificates) => {
         const news = this.#issuers.learn(certificates);
         if (news.length === 0) return;

@@ -1,6 +1,7 @@
 import type { ConnectionSummary, StopResult } from '../connections/index.ts';
 import type { Finding } from '../errors.ts';
 import type { Reading } from '../observe/index.ts';
+import type { Refusal } from '../tls/index.ts';
 import type { Change, Delivery } from './change.ts';
 import type { Identity } from './privileges/index.ts';
 
@@ -78,6 +79,8 @@ export type WorkerMethods = {
 export type PrimaryMethods = {
   vitals(vitals: Vitals): void;
   observed(observations: readonly Observation[]): void;
+  /** A certificate turned out to be of no use when a client wanted it. */
+  refused(refusal: Refusal): void;
   /** Intermediates of a client that was trusted, DER. */
   learned(certificates: readonly Uint8Array[]): void;
   /** Answered after everything that others had told before was passed on. */

@@ -6,6 +6,7 @@
  *   examineMounts     finds what is wrong with the way the files are mounted
  */
 export { type ExamineOptions, examineMounts } from './doctor/index.ts';
+export { LayeredMap } from './layered-map.ts';
 export { type FileContent, FileFault } from './read.ts';
 export { isReadingStuck, ThreadedReader, type ThreadedRequest } from './reading-thread.ts';
 export { type Snapshot, SnapshotReader, type SnapshotRequest } from './snapshot.ts';

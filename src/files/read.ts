@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type ErrorCode, systemCode } from '../errors.ts';
 import { disk, type Opened } from './disk.ts';
@@ -103,11 +103,10 @@ export async function readContent(path: string): Promise<FileContent | null> {
     if (stats.size > BigInt(fileSizeLimit)) {
       throw new FileFault('FILE_TOO_LARGE', path, `${path} has ${stats.size} bytes`);
     }
-    const bytes = await readAtMost(file, fileSizeLimit + 1);
+    const bytes = await readToEnd(file, Number(stats.size));
     if (bytes.length > fileSizeLimit) throw new FileFault('FILE_TOO_LARGE', path, `${path} is growing`);
-    const digest = createHash('sha256').update(bytes).digest('hex');
     // The identity after reading: written meanwhile, the file shows a fresh mtime and has to settle.
-    return { path, bytes, digest, identity: identityOf(await file.stat()) };
+    return { path, bytes, digest: hash('sha256', bytes), identity: identityOf(await file.stat()) };
   } catch (error) {
     if (isAbsence(error)) return null;
     throw toFault(error, path);
@@ -116,15 +115,16 @@ export async function readContent(path: string): Promise<FileContent | null> {
   }
 }
 
-async function readAtMost(file: Opened, limit: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+/** @param size what the file should have; there may be more by now, of which no more is read than shows that it is too much */
+async function readToEnd(file: Opened, size: number): Promise<Buffer> {
+  let bytes = Buffer.allocUnsafe(size + 1);
   let total = 0;
-  while (total < limit) {
-    const chunk = Buffer.allocUnsafe(Math.min(16 * 1024, limit - total));
-    const bytesRead = await file.read(chunk, total);
-    if (bytesRead === 0) break;
-    chunks.push(chunk.subarray(0, bytesRead));
+  for (;;) {
+    const room = bytes.length - total;
+    const bytesRead = await file.read(bytes.subarray(total), total);
     total += bytesRead;
+    if (bytesRead === 0 || total > fileSizeLimit || (total === size && bytesRead < room)) break;
+    if (total === bytes.length) bytes = Buffer.concat([bytes], Math.min(2 * total + 16 * 1024, fileSizeLimit + 1));
   }
-  return Buffer.concat(chunks, total);
+  return bytes.subarray(0, total);
 }

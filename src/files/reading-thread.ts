@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads';
-import { FileFault } from './read.ts';
-import type { Snapshot } from './snapshot.ts';
+import { LayeredMap } from './layered-map.ts';
+import { unpackFiles } from './packing.ts';
+import { type FileContent, FileFault } from './read.ts';
+import { type Snapshot, sorted } from './snapshot.ts';
 import type { FaultMessage, ReadMessage, ReplyMessage, SnapshotMessage } from './thread-messages.ts';
 
 export interface ThreadedRequest {
@@ -10,12 +12,15 @@ export interface ThreadedRequest {
   readonly extensions: ReadonlySet<string> | null;
   /** Read every content again, even where nothing suggests that it changed. */
   readonly thorough: boolean;
+  /** Paths of which something was heard since the last reading: among thousands of files only these are looked at. */
+  readonly stirred?: readonly string[];
 }
 
 interface Call {
   readonly message: ReadMessage;
-  readonly askedAt: number;
-  resolve(snapshot: Snapshot): void;
+  /** When it was asked, or the thread gave a sign of life, monotonic milliseconds. */
+  askedAt: number;
+  resolve(snapshot: SnapshotMessage): void;
   reject(error: FileFault): void;
 }
 
@@ -40,9 +45,11 @@ class ReadingThread {
     return this.#lastReader++;
   }
 
-  read(reader: number, { path, extensions, thorough }: ThreadedRequest): Promise<Snapshot> {
+  /** @param known the number of the snapshot that the reader has of that path; 0: none */
+  read(reader: number, request: ThreadedRequest, known: number): Promise<SnapshotMessage> {
+    const { path, extensions, thorough, stirred = null } = request;
     return new Promise((resolve, reject) => {
-      const message = { call: this.#lastCall++, reader, path, extensions, thorough };
+      const message = { call: this.#lastCall++, reader, path, extensions, thorough, stirred, known };
       this.#ask({ message, askedAt: performance.now(), resolve, reject });
     });
   }
@@ -64,12 +71,25 @@ class ReadingThread {
   #start(): Worker {
     // Unbuilt sources and the built ones differ in their ending.
     const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-    const worker = new Worker(new URL(`./snapshot-thread${ending}`, import.meta.url), { name: 'files', stdin: false });
+    const worker = new Worker(new URL(`./snapshot-thread${ending}`, import.meta.url), {
+      name: 'files',
+      stdin: false,
+      // What it reads it hands over at once: room for more of it would only be memory that is not given back.
+      resourceLimits: { maxYoungGenerationSizeMb: 6 },
+    });
     this.#calls.set(worker, new Map());
-    worker.on('message', (reply: ReplyMessage) => this.#answered(worker, reply));
+    worker.on('message', (reply: ReplyMessage | null) => {
+      if (reply) this.#answered(worker, reply);
+      else this.#isAlive(worker);
+    });
     worker.on('error', (error) => this.#ended(worker, String(error)));
     worker.on('exit', (code) => this.#ended(worker, `exit code ${code}`));
     return worker;
+  }
+
+  #isAlive(worker: Worker): void {
+    const now = performance.now();
+    for (const call of this.#calls.get(worker)?.values() ?? []) call.askedAt = now;
   }
 
   #answered(worker: Worker, { call: id, snapshot, fault }: ReplyMessage): void {
@@ -78,7 +98,7 @@ class ReadingThread {
     calls?.delete(id);
     if (calls?.size === 0) this.#idle(worker);
     if (fault) call?.reject(toFault(fault));
-    else if (snapshot) call?.resolve(fromMessage(snapshot));
+    else if (snapshot) call?.resolve(snapshot);
   }
 
   /** The one that serves waits for the next call; one that was stuck and has answered is done. */
@@ -116,13 +136,6 @@ class ReadingThread {
   }
 }
 
-function fromMessage(snapshot: SnapshotMessage): Snapshot {
-  const faults = new Map([...snapshot.faults].map(([name, one]) => [name, toFault(one)]));
-  // Buffers arrive as plain byte arrays.
-  const files = new Map([...snapshot.files].map(([name, file]) => [name, { ...file, bytes: Buffer.from(file.bytes) }]));
-  return { ...snapshot, files, faults };
-}
-
 function toFault({ code, path, message }: FaultMessage): FileFault {
   return new FileFault(code, path, message);
 }
@@ -134,12 +147,52 @@ export function isReadingStuck(): boolean {
   return thread.isStuck;
 }
 
-/** A {@link SnapshotReader} in the reading thread, which all of them share. */
+/** What the last answer told. */
+interface Held {
+  readonly number: number;
+  readonly path: string;
+  readonly files: ReadonlyMap<string, FileContent>;
+}
+
+const nothing: Held = { number: 0, path: '', files: new Map() };
+
+/** A {@link SnapshotReader} in the reading thread, which all of them share. What did not change since the last snapshot does not travel again. */
 export class ThreadedReader {
   readonly #id = thread.newReader();
+  #held = nothing;
 
   /** @throws FileFault as SnapshotReader does */
-  read(request: ThreadedRequest): Promise<Snapshot> {
-    return thread.read(this.#id, request);
+  async read(request: ThreadedRequest): Promise<Snapshot> {
+    const known = this.#held.path === request.path ? this.#held.number : 0;
+    const message = await thread.read(this.#id, request, known);
+    // Another answer came in between, and differs from something else.
+    if (message.base !== 0 && message.base !== this.#held.number) return this.read({ ...request, thorough: true });
+    return this.#take(request.path, message);
   }
+
+  #take(path: string, { number, base, changed, gone, ...message }: SnapshotMessage): Snapshot {
+    const before = base === 0 ? nothing.files : this.#held.files;
+    const isSame = base !== 0 && gone.length === 0 && changed.names.length === 0;
+    const files = isSame ? before : amended(before, gone, changed);
+    this.#held = { number, path, files };
+    const faults = new Map([...message.faults].map(([name, one]) => [name, toFault(one)]));
+    const since = { files: before, changed: new Set([...changed.names, ...gone]) };
+    return { ...message, files, faults, ...(base === 0 ? {} : { since }) };
+  }
+}
+
+function amended(
+  before: ReadonlyMap<string, FileContent>,
+  gone: readonly string[],
+  changed: SnapshotMessage['changed'],
+): ReadonlyMap<string, FileContent> {
+  const changes = new Map<string, FileContent | null>();
+  for (const name of gone) changes.set(name, null);
+  let grown = false;
+  for (const [name, content] of unpackFiles(changed)) {
+    grown ||= !before.has(name);
+    changes.set(name, content);
+  }
+  const files = LayeredMap.over(before, changes);
+  return before.size > 0 && grown ? sorted(files) : files;
 }

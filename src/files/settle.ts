@@ -31,14 +31,17 @@ const boundary = Buffer.from('-----END ');
  * Whether a file that came in the place of another one is as whole as that one was: it ends with a PEM boundary (RFC 7468 §3) and
  * has no fewer blocks. A writer that is not done yet has fewer, or stops in the middle of one. Says nothing of files written in
  * place, which may hold the end of the old content.
- * @param now what was just read, from another inode than `before`
+ * @param now what was just read, from another inode than what was there before
+ * @param before what that was, or how many blocks it had
  */
-export function isWholeReplacement(now: Buffer, before: Buffer): boolean {
+export function isWholeReplacement(now: Buffer, before: Buffer | number): boolean {
   const blocks = countBlocks(now);
-  return blocks > 0 && blocks >= countBlocks(before) && /-----\s*$/.test(now.toString('latin1', now.length - 8));
+  const needed = typeof before === 'number' ? before : countBlocks(before);
+  return blocks > 0 && blocks >= needed && /-----\s*$/.test(now.toString('latin1', now.length - 8));
 }
 
-function countBlocks(bytes: Buffer): number {
+/** How many PEM blocks end in a file. */
+export function countBlocks(bytes: Buffer): number {
   let count = 0;
   for (let at = bytes.indexOf(boundary); at >= 0; at = bytes.indexOf(boundary, at + boundary.length)) count += 1;
   return count;

@@ -1,9 +1,10 @@
 import { basename, sep } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type FSWatcher, watch } from 'chokidar';
 import { messageOf, systemCode } from '../errors.ts';
 import type { Logger } from '../observe/index.ts';
-import { concerns, identitiesOf, isWanted, sameMap, sameTargets, type WatchTarget } from './watch-targets.ts';
+import { DirectoryWatch } from './directory-watch.ts';
+import { MissingWatch } from './missing-watch.ts';
+import { concerns, identitiesOf, sameMap, sameTargets, type WatchTarget } from './watch-targets.ts';
 
 export const watchModes = ['auto', 'events', 'poll', 'off'] as const;
 /**
@@ -45,22 +46,27 @@ export interface Subscription {
 /** Milliseconds that closing waits for a watch that is still being set up or torn down. */
 const closeLimit = 1000;
 
+/** What watches what exists, and what waits for the rest. */
+interface Watch {
+  readonly existing: DirectoryWatch;
+  readonly missing: MissingWatch;
+}
+
 interface Subscriber {
   readonly listener: FileListener;
   targets: readonly WatchTarget[];
 }
 
 /**
- * The one place that watches files. One chokidar instance serves all subscribers; it is armed anew when the set of
- * directories changes or when a watched directory is not the one it was (deleted and recreated, or mounted over), because a
- * watch dies with its inode.
+ * The one place that watches files. One watch serves all subscribers; it is armed anew when the set of directories changes or when a
+ * watched directory is not the one it was (deleted and recreated, or mounted over), because a watch dies with its inode.
  */
 export class FileWatchService {
   readonly #options: WatchOptions;
   readonly #logger: Logger;
   readonly #onDegraded: (reason: string) => void;
   readonly #subscribers = new Set<Subscriber>();
-  #watcher: FSWatcher | null = null;
+  #watch: Watch | null = null;
   /** Directory to whether it is watched with its sub-directories, as armed. */
   #armed = new Map<string, boolean>();
   /** What tells each armed directory from another one of the same name. */
@@ -122,8 +128,7 @@ export class FileWatchService {
     const ended = new AbortController();
     const closing = async () => {
       await this.#arming;
-      await this.#watcher?.close();
-      this.#watcher = null;
+      await this.#disarm();
       ended.abort();
     };
     // A file system that does not answer holds up the watch, and must not hold up the end of the process.
@@ -176,42 +181,42 @@ export class FileWatchService {
   }
 
   async #armWith(wanted: Map<string, boolean>): Promise<void> {
-    // First: chokidar shares what it holds by path, so a watch that died with its directory would be handed on. What happens
-    // before the new one is armed is found by the look at everything that follows.
-    await this.#watcher?.close();
-    this.#watcher = null;
+    await this.#disarm();
     // Looked up before the watch begins: a directory that is replaced meanwhile has to differ from what is noted here.
     const noted = identitiesOf(wanted.keys()).then((identities) => {
       this.#identities = identities;
       this.#armed = wanted;
     });
-    const watcher = watch([...wanted.keys()], {
-      ignoreInitial: true,
-      atomic: false,
-      followSymlinks: false,
-      ignorePermissionErrors: true,
-      persistent: false,
-      ignored: (path, stats) => stats?.isDirectory() === true && !isWanted(path, wanted),
+    const failed = (error: unknown) => this.#failed(error);
+    const raw = (directory: string, name: string) => this.#raw(directory, name);
+    const missing = new MissingWatch({
+      raw,
+      appeared: (path) => this.#typed('created', path),
+      failed,
     });
-    watcher.on('error', (error) => this.#failed(error));
-    watcher.on('raw', (_event, name, details) => this.#raw(name, details));
-    watcher.on('add', (path) => this.#typed('created', path));
-    watcher.on('addDir', (path) => this.#typed('created', path));
-    watcher.on('change', (path) => this.#typed('modified', path));
-    watcher.on('unlink', (path) => this.#typed('deleted', path));
-    watcher.on('unlinkDir', (path) => this.#typed('deleted', path));
-    await new Promise<void>((ready) => watcher.once('ready', ready));
-    await noted;
+    const waiting: Promise<void>[] = [];
+    const existing = new DirectoryWatch({
+      raw,
+      typed: (kind, path) => this.#typed(kind, path),
+      missing: (directory) => void waiting.push(missing.await(directory)),
+      failed,
+    });
+    this.#watch = { existing, missing };
+    await existing.start(wanted);
+    await Promise.all([...waiting, noted]);
     // The system refused a part of it, and polling has taken over.
-    if (this.#polling) return watcher.close();
-    this.#watcher = watcher;
+    if (this.#polling) return this.#disarm();
     this.#announce('armed');
   }
 
-  #raw(name: string | Buffer | null, details: unknown): void {
-    const watched = (details as { watchedPath?: unknown } | undefined)?.watchedPath;
-    const directory = typeof watched === 'string' ? watched : '';
-    const file = name === null ? '' : String(name);
+  async #disarm(): Promise<void> {
+    const watch = this.#watch;
+    this.#watch = null;
+    watch?.existing.close();
+    await watch?.missing.close();
+  }
+
+  #raw(directory: string, file: string): void {
     for (const subscriber of this.#subscribers) {
       if (concerns(subscriber.targets, directory, file)) subscriber.listener.stirred?.(`${directory}${sep}${file}`);
     }
@@ -246,7 +251,7 @@ export class FileWatchService {
     const now = await identitiesOf(this.#armed.keys());
     for (const directory of this.#armed.keys()) {
       const identity = now.get(directory);
-      // One that is gone is waited for by chokidar; its reappearance is what counts.
+      // One that is gone is waited for; its reappearance is what counts.
       if (identity !== undefined && identity !== this.#identities.get(directory)) return true;
     }
     return false;
@@ -262,9 +267,7 @@ export class FileWatchService {
       return;
     }
     this.#polling = true;
-    const broken = this.#watcher;
-    this.#watcher = null;
-    void broken?.close();
+    void this.#disarm();
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     this.#onDegraded(messageOf(error));

@@ -12,22 +12,14 @@ export async function identitiesOf(directories: Iterable<string>): Promise<Map<s
   const found = new Map<string, string>();
   for (const directory of directories) {
     const stats = await stat(directory, { bigint: true }).catch(() => null);
-    // The time of birth as well: the inode of a directory that was removed is soon given to another one.
-    if (stats) found.set(directory, `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`);
+    if (stats) found.set(directory, identityOf(stats));
   }
   return found;
 }
 
-/** Whether a directory is one of the targets or below a recursive one, without a hidden one in between. */
-export function isWanted(path: string, wanted: ReadonlyMap<string, boolean>): boolean {
-  if (wanted.has(path)) return true;
-  for (const [directory, recursive] of wanted) {
-    if (directory.startsWith(`${path}${sep}`)) return true;
-    if (!recursive || !path.startsWith(`${directory}${sep}`)) continue;
-    const parts = path.slice(directory.length + 1).split(sep);
-    if (parts.every((part) => !part.startsWith('.'))) return true;
-  }
-  return false;
+/** What tells a directory from another one of the same name. The inode of one that was removed is soon given to another one. */
+export function identityOf({ dev, ino, birthtimeNs }: { dev: bigint; ino: bigint; birthtimeNs: bigint }): string {
+  return `${dev}:${ino}:${birthtimeNs}`;
 }
 
 /** Whether something that happened to `name` in `directory` is the business of whoever watches these targets. */

@@ -60,6 +60,7 @@ export async function work(version: string): Promise<number> {
         const served = store.current.served.get(id);
         return served && rehearsal ? (await rehearse(served, store.current, rehearsal)) === null : null;
       });
+      store.onRefused((refusal) => primary.tell('refused', refusal));
       store.onCommit(({ number }) => {
         const at = performance.timeOrigin + performance.now();
         logger.debug({ event: 'generation', generation: number, at }, 'serves another generation');

@@ -1,13 +1,15 @@
 import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import type { Finding } from '../errors.ts';
+import type { Refusal } from '../tls/index.ts';
 import { decide } from './decide.ts';
+import { CarriedOut, decideChanges } from './decide-changes.ts';
 import { isExpiryTurn } from './expiry.ts';
 import type { Journal, Trigger } from './journal.ts';
-import type { GenerationPublisher, Publication } from './publisher.ts';
+import type { GenerationPublisher, Publication, PublishedGeneration } from './publisher.ts';
 import { type ActivationOptions, Standing } from './standing.ts';
 import { type TicketKeyReading, TicketKeys } from './ticket-keys.ts';
 import type { Trials } from './trials.ts';
-import type { Candidate, Decision } from './types.ts';
+import type { Candidate, Decision, ServedNow } from './types.ts';
 
 /** What is on disk, and why one looks. */
 export interface Occasion {
@@ -32,7 +34,11 @@ export class Activation {
   readonly #ticketKeys: TicketKeys;
   /** What the last commit activated in the place of something else. */
   readonly #activated = new Set<string>();
+  /** What turned out to be of no use when a client wanted it, by id. */
+  readonly #refusals = new Map<string, Refusal>();
   #publishedAt = 0;
+  /** The last decision, while what is served is what it wanted. */
+  #carriedOut: { readonly as: PublishedGeneration; readonly decision: CarriedOut } | null = null;
 
   constructor(publisher: GenerationPublisher, journal: Journal, options: ActivationOptions) {
     this.#publisher = publisher;
@@ -49,6 +55,11 @@ export class Activation {
   /** The ticket keys, and what is to be known of them. */
   get ticketKeys(): TicketKeys {
     return this.#ticketKeys;
+  }
+
+  /** A certificate cannot be served, which showed only when a client wanted it: it counts as broken from the next run on. */
+  refused(refusal: Refusal): void {
+    this.#refusals.set(refusal.id, refusal);
   }
 
   /** @param now milliseconds since 1970 @returns the decision that holds */
@@ -85,8 +96,8 @@ export class Activation {
    * Asks the listeners from outside whether they show what a run activated, and takes back what they do not.
    * @returns the decision that holds then; null when all is as it should be
    */
-  async confirm(occasion: Occasion, { verdicts }: Decision, now: number): Promise<Decision | null> {
-    const activated = verdicts.filter(({ id }) => this.#activated.has(id)).map(({ id }) => id);
+  async confirm(occasion: Occasion, { verdicts, touched }: Decision, now: number): Promise<Decision | null> {
+    const activated = (touched ?? verdicts).filter(({ id }) => this.#activated.has(id)).map(({ id }) => id);
     this.#activated.clear();
     if (occasion.trigger === 'start' || activated.length === 0) return null;
     const wrong = await this.#publisher.confirm(activated);
@@ -105,16 +116,15 @@ export class Activation {
    * dropped in favour of it.
    */
   async #publish(occasion: Occasion, now: number): Promise<Decision> {
-    const served = new Map([...this.#publisher.current.served].map(([id, one]) => [id, one.identity]));
-    const decision = decide(
-      occasion.candidates,
-      served,
-      now,
-      this.#standing.rulesFor(occasion.trigger, occasion.bundles),
-    );
+    const served = servedNow(this.#publisher.current, this.#refusals);
+    const candidates = this.#withoutRefused(occasion.candidates);
+    const decision = this.#decide(candidates, served, now, occasion);
     const { bundles } = occasion;
     const ticketKeys = this.#ticketKeys.keysFor(bundles);
-    if (this.#ticketKeys.areInEffect(ticketKeys) && this.#isPublished(decision, bundles, served, now)) return decision;
+    if (this.#ticketKeys.areInEffect(ticketKeys) && this.#isPublished(decision, bundles, served, now)) {
+      this.#remember(candidates, decision, now);
+      return decision;
+    }
     const target = { identities: decision.target, canaries: decision.canaries, bundles, ticketKeys };
     const publication = await this.#publisher.prepare(target, now);
     this.#standing.releaseRefused(decision, served, publication.failures);
@@ -124,15 +134,44 @@ export class Activation {
       return this.#publish({ ...occasion, candidates: usable }, now);
     }
     await this.#commit(publication, decision, served, occasion, now);
+    if (publication.failures.length === 0) this.#remember(candidates, decision, now);
     const change = this.#ticketKeys.committed(ticketKeys, now);
     if (change) this.#journal.ticketKeysChanged(change, occasion.trigger);
     return decision;
   }
 
+  #decide(
+    candidates: ReadonlyMap<string, Candidate>,
+    served: ServedNow,
+    now: number,
+    { trigger, bundles }: Occasion,
+  ): Decision {
+    const rules = this.#standing.rulesFor(trigger, bundles);
+    const before = this.#carriedOut;
+    this.#carriedOut = null;
+    const isKnown = before?.as === this.#publisher.current && this.#refusals.size === 0;
+    const changes = isKnown ? decideChanges(before.decision, candidates, served, now, rules) : null;
+    return changes ?? decide(candidates, served, now, rules);
+  }
+
+  /** What a decision wanted to be served is served, and nothing else. */
+  #remember(candidates: ReadonlyMap<string, Candidate>, decision: Decision, now: number): void {
+    const { current } = this.#publisher;
+    this.#carriedOut = { as: current, decision: new CarriedOut(candidates, decision, now) };
+  }
+
+  #withoutRefused(candidates: ReadonlyMap<string, Candidate>): ReadonlyMap<string, Candidate> {
+    for (const [id, { fingerprint }] of this.#refusals) {
+      if (candidates.get(id)?.identity?.fingerprint !== fingerprint) this.#refusals.delete(id);
+    }
+    const findings = [...this.#refusals.values()].map(({ finding }) => finding);
+    return without(candidates, findings) ?? candidates;
+  }
+
   async #commit(
     publication: Publication,
     decision: Decision,
-    served: ReadonlyMap<string, ValidatedIdentity>,
+    served: ServedNow,
     { trigger, since }: Occasion,
     now: number,
   ): Promise<void> {
@@ -142,7 +181,7 @@ export class Activation {
     this.#publishedAt = now;
     const replaced: ValidatedIdentity[] = [];
     const durationMs = Math.round((performance.now() - since) * 10) / 10;
-    for (const verdict of decision.verdicts) {
+    for (const verdict of decision.touched ?? decision.verdicts) {
       const from = served.get(verdict.id);
       const to = verdict.served;
       if (from?.fingerprint === to?.fingerprint) continue;
@@ -166,23 +205,34 @@ export class Activation {
   }
 
   #isPublished(
-    { target, canaries }: Decision,
+    { target, canaries, touched }: Decision,
     bundles: readonly TrustBundle[],
-    served: ReadonlyMap<string, ValidatedIdentity>,
+    served: ServedNow,
     now: number,
   ): boolean {
     const { current } = this.#publisher;
+    const doubtful = touched ? touched.flatMap((verdict) => verdict.served ?? []) : target;
     return (
       target.length === served.size &&
-      target.every((identity) => served.get(identity.id) === identity) &&
+      doubtful.every((identity) => served.get(identity.id) === identity) &&
       canaries.length === current.canaries.size &&
       canaries.every(({ id, fingerprint }) => current.canaries.get(id)?.identity.fingerprint === fingerprint) &&
       bundles.length === current.bundles.size &&
       bundles.every((bundle) => current.bundles.get(bundle.id)?.fingerprint === bundle.fingerprint) &&
       // Time alone may change who is the best for a name.
-      !target.some((identity) => isExpiryTurn(identity, this.#publishedAt, now))
+      !doubtful.some((identity) => isExpiryTurn(identity, this.#publishedAt, now))
     );
   }
+}
+
+/** What a generation serves that is of use, without a copy of it. */
+function servedNow({ served }: PublishedGeneration, refusals: ReadonlyMap<string, Refusal>): ServedNow {
+  const get = (id: string) => served.get(id)?.identity;
+  const usable = (id: string) => {
+    const identity = get(id);
+    return identity?.fingerprint === refusals.get(id)?.fingerprint ? undefined : identity;
+  };
+  return { size: served.size, keys: () => served.keys(), get: refusals.size === 0 ? get : usable };
 }
 
 /** The candidates without those that the TLS layer refused; null when it refused none of them. */
@@ -190,6 +240,7 @@ function without(
   candidates: ReadonlyMap<string, Candidate>,
   failures: readonly Finding[],
 ): ReadonlyMap<string, Candidate> | null {
+  if (failures.length === 0) return null;
   const usable = new Map(candidates);
   let refused = false;
   for (const failure of failures) {

@@ -1,9 +1,9 @@
-import { expiryLead, type ValidatedIdentity, validityOf } from '../certificates/index.ts';
+import { type ValidatedIdentity, validityOf } from '../certificates/index.ts';
 import { finding } from '../errors.ts';
-import { expiryWarning, nextWarning } from './expiry.ts';
+import { expiryWarning, nextDate, nextTurn } from './expiry.ts';
 import { covers, defaultGate } from './gate.ts';
-import { judge } from './judge.ts';
-import type { Candidate, Decision, Rules, Verdict } from './types.ts';
+import { judge, serving } from './judge.ts';
+import type { Candidate, Decision, Rules, ServedNow, Verdict } from './types.ts';
 
 /** Activate at once what passes the gate. */
 export const plainRules: Rules = {
@@ -18,6 +18,7 @@ export const plainRules: Rules = {
   unanchored: () => null,
   expiryWarnings: [],
   toldAtActivation: () => [],
+  uneventful: false,
 };
 
 /**
@@ -28,32 +29,34 @@ export const plainRules: Rules = {
  */
 export function decide(
   candidates: ReadonlyMap<string, Candidate>,
-  served: ReadonlyMap<string, ValidatedIdentity>,
+  served: ServedNow,
   now: number,
   rules: Rules = plainRules,
 ): Decision {
-  const onDisk = [...identitiesOf(candidates)];
+  const onDisk = identitiesOf(candidates);
   const currentOf = (id: string) => rules.holdOf(id)?.instead ?? served.get(id) ?? null;
-  const verdicts = judgeTogether(candidates, currentOf, onDisk, rules, now);
-  const replacements = verdicts.flatMap((verdict) => (verdict.served ? [verdict.served] : []));
-  for (const id of served.keys()) {
-    const identity = currentOf(id);
-    if (!identity || candidates.has(id)) continue;
-    const hidden = directoryOf(identity, candidates);
-    const verdict = hidden
-      ? judge({ ...hidden, id }, identity, onDisk, rules, now)
-      : judgeMissing(identity, replacements, now);
-    verdicts.push(verdict);
+  const judged = judgeTogether(candidates, served, currentOf, onDisk, rules, now);
+  const absent = judgeAbsent(candidates, served, judged, { currentOf, onDisk, rules, now });
+  for (const verdict of absent) judged.push(verdict);
+  sortById(judged);
+  // With thousands of certificates and an event for one, each pass over all of them would be felt: so this is the only one.
+  const verdicts: Verdict[] = [];
+  const target: ValidatedIdentity[] = [];
+  const canaries: ValidatedIdentity[] = [];
+  let wakeAt = Number.POSITIVE_INFINITY;
+  const turn = (at: number) => {
+    if (at > now && at < wakeAt) wakeAt = at;
+  };
+  for (const verdict of judged) {
+    verdicts.push(withExpiry(verdict, rules.expiryWarnings, now));
+    if (verdict.canary) canaries.push(verdict.canary);
+    if (verdict.until !== undefined) turn(verdict.until);
+    if (!verdict.served) continue;
+    target.push(verdict.served);
+    turn(nextTurn(verdict.served, rules.expiryWarnings, now));
   }
-  verdicts.sort((a, b) => (a.id < b.id ? -1 : 1));
-  const told = verdicts.map((verdict) => withExpiry(verdict, rules.expiryWarnings, now));
-  const target = verdicts.flatMap((verdict) => (verdict.served ? [verdict.served] : []));
-  const canaries = verdicts.flatMap((verdict) => (verdict.canary ? [verdict.canary] : []));
-  const turns = [
-    ...verdicts.flatMap(({ until }) => (until === undefined ? [] : [until])),
-    ...target.map((identity) => nextWarning(identity, rules.expiryWarnings, now)),
-  ];
-  return { verdicts: told, target, canaries, wakeAt: nextTurn([...target, ...onDisk], turns, now) };
+  for (const { leaf } of onDisk) turn(nextDate(leaf, now));
+  return { verdicts, target, canaries, wakeAt: wakeAt === Number.POSITIVE_INFINITY ? null : wakeAt };
 }
 
 /**
@@ -62,26 +65,87 @@ export function decide(
  */
 function judgeTogether(
   candidates: ReadonlyMap<string, Candidate>,
+  served: ServedNow,
   currentOf: (id: string) => ValidatedIdentity | null,
   onDisk: readonly ValidatedIdentity[],
   rules: Rules,
   now: number,
 ): Verdict[] {
-  const judgeOne = (candidate: Candidate, others: readonly ValidatedIdentity[]) =>
-    judge(candidate, currentOf(candidate.id), others, rules, now);
-  let verdicts = [...candidates.values()].map((candidate) => judgeOne(candidate, onDisk));
-  for (;;) {
-    const before = verdicts;
-    const serving = before.flatMap(({ served }) => served ?? []);
-    verdicts = before.map((verdict) => {
-      const candidate = candidates.get(verdict.id);
-      return candidate && verdict.result === 'applied' ? judgeOne(candidate, serving) : verdict;
-    });
-    if (verdicts.every(({ result }, i) => result === before[i]?.result)) return verdicts;
+  const verdicts: Verdict[] = [];
+  const applied: number[] = [];
+  for (const candidate of candidates.values()) {
+    const evident = judgeEvident(candidate, served, rules, now);
+    if (evident) {
+      verdicts.push(evident);
+      continue;
+    }
+    const verdict = judge(candidate, currentOf(candidate.id), onDisk, rules, now);
+    if (verdict.result === 'applied') applied.push(verdicts.length);
+    verdicts.push(verdict);
   }
+  for (let changed = applied.length > 0; changed; ) {
+    const replacing = verdicts.flatMap((verdict) => verdict.served ?? []);
+    changed = false;
+    const again = applied.map((i) => {
+      const candidate = candidates.get(verdicts[i]?.id ?? '');
+      return candidate && verdicts[i]?.result === 'applied'
+        ? judge(candidate, currentOf(candidate.id), replacing, rules, now)
+        : verdicts[i];
+    });
+    for (const [n, i] of applied.entries()) {
+      const verdict = again[n];
+      if (!verdict) continue;
+      changed ||= verdict.result !== verdicts[i]?.result;
+      verdicts[i] = verdict;
+    }
+  }
+  return verdicts;
 }
 
-function withExpiry(verdict: Verdict, distances: readonly number[], now: number): Verdict {
+/** The verdict on what is served as it is on disk, where there is nothing else to be said; null otherwise. */
+export function judgeEvident(candidate: Candidate, served: ServedNow, rules: Rules, now: number): Verdict | null {
+  const { id, identity, findings } = candidate;
+  const isAsOnDisk = identity !== null && rules.uneventful && findings.length === 0;
+  const isServed = isAsOnDisk && served.get(id) === identity && validityOf(identity.leaf, now) !== 'expired';
+  return isServed ? serving(candidate, identity) : null;
+}
+
+interface Circumstances {
+  readonly currentOf: (id: string) => ValidatedIdentity | null;
+  readonly onDisk: readonly ValidatedIdentity[];
+  readonly rules: Rules;
+  readonly now: number;
+}
+
+/** Judges what is served, and whose files are not there. @param judged what is there */
+function judgeAbsent(
+  candidates: ReadonlyMap<string, Candidate>,
+  served: ServedNow,
+  judged: readonly Verdict[],
+  { currentOf, onDisk, rules, now }: Circumstances,
+): Verdict[] {
+  const verdicts: Verdict[] = [];
+  let replacements: readonly ValidatedIdentity[] | null = null;
+  for (const id of served.keys()) {
+    if (candidates.has(id)) continue;
+    const identity = currentOf(id);
+    if (!identity) continue;
+    const hidden = directoryOf(identity, candidates);
+    replacements ??= judged.flatMap((verdict) => verdict.served ?? []);
+    verdicts.push(
+      hidden ? judge({ ...hidden, id }, identity, onDisk, rules, now) : judgeMissing(identity, replacements, now),
+    );
+  }
+  return verdicts;
+}
+
+function sortById(verdicts: Verdict[]): void {
+  const isSorted = verdicts.every(({ id }, i) => i === 0 || (verdicts[i - 1]?.id ?? '') < id);
+  if (!isSorted) verdicts.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** A verdict with the warning of the expiry of what is served, if one is due. @param distances milliseconds before it */
+export function withExpiry(verdict: Verdict, distances: readonly number[], now: number): Verdict {
   const warning = verdict.served && expiryWarning(verdict.served, distances, now);
   return warning ? { ...verdict, warnings: [...verdict.warnings, warning] } : verdict;
 }
@@ -119,15 +183,8 @@ function judgeMissing(current: ValidatedIdentity, others: readonly ValidatedIden
   };
 }
 
-function* identitiesOf(candidates: ReadonlyMap<string, Candidate>): Iterable<ValidatedIdentity> {
-  for (const { identity } of candidates.values()) if (identity) yield identity;
-}
-
-function nextTurn(identities: Iterable<ValidatedIdentity>, turns: readonly number[], now: number): number | null {
-  let next = Number.POSITIVE_INFINITY;
-  for (const { leaf } of identities) {
-    for (const at of [leaf.notBefore, leaf.notAfter - expiryLead + 1]) if (at > now && at < next) next = at;
-  }
-  for (const at of turns) if (at > now && at < next) next = at;
-  return next === Number.POSITIVE_INFINITY ? null : next;
+function identitiesOf(candidates: ReadonlyMap<string, Candidate>): ValidatedIdentity[] {
+  const identities: ValidatedIdentity[] = [];
+  for (const { identity } of candidates.values()) if (identity) identities.push(identity);
+  return identities;
 }

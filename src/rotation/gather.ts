@@ -12,11 +12,15 @@ export function gather(
   readers: readonly SourceReader[],
   owners: Map<string, SourceReader>,
 ): {
-  candidates: Map<string, Candidate>;
+  candidates: ReadonlyMap<string, Candidate>;
   bundles: BundleCandidate[];
   ticketKeys: TicketKeyReading | null;
   failures: Finding[];
 } {
+  const giving = readers.filter(({ state }) => state.candidates.size > 0);
+  const [only] = giving;
+  // Of the one source that gives certificates all is as it is there: nothing is told apart, nor copied.
+  const isPlain = readers.length === 1 && giving.length === 1 && only?.state.failure === null;
   const candidates = new Map<string, Candidate>();
   const bundles: BundleCandidate[] = [];
   const failures: Finding[] = [];
@@ -26,6 +30,7 @@ export function gather(
     if (source.givesTicketKeys) ticketKeys = { material: state.ticketKeys, failure: state.failure };
     if (state.failure) failures.push(state.failure);
     else bundles.push(...state.bundles.values());
+    if (isPlain) continue;
     for (const candidate of state.candidates.values()) {
       const owner = owners.get(candidate.id) ?? reader;
       owners.set(candidate.id, owner);
@@ -33,7 +38,7 @@ export function gather(
       candidates.set(known.id, state.failure ? { ...known, identity: null, findings: [state.failure] } : known);
     }
   }
-  return { candidates, bundles, ticketKeys, failures };
+  return { candidates: isPlain && only ? only.state.candidates : candidates, bundles, ticketKeys, failures };
 }
 
 function withId(candidate: Candidate, id: string): Candidate {

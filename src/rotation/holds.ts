@@ -16,6 +16,11 @@ export class Holds {
     return this.#holds.get(id);
   }
 
+  /** Whether nothing was said about any. */
+  get isEmpty(): boolean {
+    return this.#holds.size + this.#accepted.size === 0;
+  }
+
   release(id: string): void {
     this.#holds.delete(id);
   }

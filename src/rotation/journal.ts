@@ -1,7 +1,9 @@
 import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import { coded, type Finding } from '../errors.ts';
 import type { Conditions, Logger, Metrics } from '../observe/index.ts';
+import { exchangedFor } from '../tls/index.ts';
 import type { BundleVerdict } from './bundles.ts';
+import { CertificateGauges } from './certificate-gauges.ts';
 import type { PublishedGeneration } from './publisher.ts';
 import { type BundleStatus, bundleStatus, certificateStatus } from './status.ts';
 import type { TicketKeyChange } from './ticket-keys.ts';
@@ -47,13 +49,15 @@ export class Journal {
   readonly #warned = new Map<string, ReadonlySet<string>>();
   #rotations: Rotation[] = [];
   #verdicts: readonly Verdict[] = [];
+  /** Those that say of a certificate that not all is well, by id. */
+  readonly #troubled = new Map<string, Verdict>();
   #trust: readonly BundleVerdict[] = [];
   #sourceFailures: readonly Finding[] = [];
-  /** What the gauges of certificates tell at the moment. */
-  #shown = '';
+  readonly #gauges: CertificateGauges;
 
   constructor(metrics: Metrics, conditions: Conditions, logger: Logger) {
     this.#metrics = metrics;
+    this.#gauges = new CertificateGauges(metrics);
     this.#conditions = conditions;
     this.#logger = logger;
   }
@@ -134,6 +138,8 @@ export class Journal {
     sourceFailures: readonly Finding[],
     insistent: boolean,
   ): void {
+    const exchanged = exchangedFor(this.#verdicts, verdicts);
+    if (!exchanged) this.#troubled.clear();
     this.#verdicts = verdicts;
     this.#trust = trust;
     this.#sourceFailures = sourceFailures;
@@ -143,8 +149,12 @@ export class Journal {
       wrong.add(`source:${failure.file}`);
       this.#reject(`source:${failure.file}`, failure, now, insistent);
     }
-    for (const verdict of verdicts) {
+    for (const verdict of exchanged ?? verdicts) {
       this.#warn(verdict);
+      if (isTroubled(verdict)) this.#troubled.set(verdict.id, verdict);
+      else this.#troubled.delete(verdict.id);
+    }
+    for (const verdict of this.#inTrouble()) {
       if (!verdict.error) continue;
       wrong.add(verdict.id);
       // Only what is rejected may be the middle of a change; what waits or has expired is whole.
@@ -165,6 +175,16 @@ export class Journal {
         this.#logger.info({ event: 'recovered', certificate: key }, 'no longer rejected');
       this.#rejections.delete(key);
     }
+    this.looked();
+  }
+
+  /** In the order of ids. */
+  #inTrouble(): readonly Verdict[] {
+    return [...this.#troubled.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** The sources were read, and nothing had changed. */
+  looked(): void {
     this.#metrics.watchLastCheck.set(Date.now() / 1000);
   }
 
@@ -172,31 +192,8 @@ export class Journal {
   published(generation: PublishedGeneration): void {
     this.#setConditions(generation);
     this.#showTrust();
-    // With thousands of certificates and an event for one, the gauges of all are not written again for nothing.
-    const differing = this.#verdicts.filter(({ diskMatchesServed }) => !diskMatchesServed).map(({ id }) => id);
-    const shown = `${generation.number} ${this.#verdicts.length} ${differing.join()}`;
-    if (shown === this.#shown) return;
-    this.#shown = shown;
-    const m = this.#metrics;
-    for (const family of [
-      m.certificateInfo,
-      m.certificateNotAfter,
-      m.certificateNotBefore,
-      m.certificateDiskMatchesServed,
-    ]) {
-      family.reset();
-    }
-    m.generation.set(generation.number);
-    for (const { identity } of generation.served.values()) {
-      const { fingerprint256, keyType, notAfter, notBefore } = identity.leaf;
-      m.certificateInfo.set({ certificate: identity.id, fingerprint256, key_type: keyType }, 1);
-      m.certificateNotAfter.set({ certificate: identity.id }, Math.floor(notAfter / 1000));
-      m.certificateNotBefore.set({ certificate: identity.id }, Math.floor(notBefore / 1000));
-    }
-    for (const verdict of this.#verdicts) {
-      if (verdict.result === 'dropped') continue;
-      m.certificateDiskMatchesServed.set({ certificate: verdict.id }, verdict.diskMatchesServed ? 1 : 0);
-    }
+    this.#metrics.generation.set(generation.number);
+    this.#gauges.show(generation, this.#verdicts);
   }
 
   #showTrust(): void {
@@ -252,6 +249,10 @@ export class Journal {
 
   #warn({ id, warnings }: Pick<Verdict, 'id' | 'warnings'>): void {
     const before = this.#warned.get(id);
+    if (warnings.length === 0) {
+      if (before) this.#warned.delete(id);
+      return;
+    }
     this.#warned.set(id, new Set(warnings.map(({ message }) => message)));
     for (const warning of warnings) {
       if (before?.has(warning.message)) continue;
@@ -262,7 +263,8 @@ export class Journal {
   #setConditions(generation: PublishedGeneration): void {
     // One whose names another certificate serves is shown to nobody.
     const shadowed = (id: string) => generation.findings.filter(({ identity }) => identity === id).length;
-    const expired = this.#verdicts
+    const troubled = this.#inTrouble();
+    const expired = troubled
       .filter(
         ({ id, state, served }) => state === 'expired' && (!served || shadowed(id) < Math.max(1, served.names.length)),
       )
@@ -274,13 +276,13 @@ export class Journal {
     } else {
       this.#conditions.set('CertificatesValid', true, 'Valid', 'every served certificate is valid');
     }
-    const expiring = this.#verdicts.filter(({ warnings }) => warnings.some(({ code }) => code === 'CERT_EXPIRES_SOON'));
+    const expiring = troubled.filter(expiresSoon);
     if (expiring.length === 0) this.#conditions.set('CertificatesFresh', true, 'Fresh', 'no certificate expires soon');
     else {
       const message = `expire soon: ${listed(expiring.map(({ id }) => id))}`;
       this.#conditions.set('CertificatesFresh', false, 'ExpiringSoon', message);
     }
-    const wrong = this.#verdicts.filter((verdict) => verdict.error !== null).map((verdict) => verdict.id);
+    const wrong = troubled.filter((verdict) => verdict.error !== null).map((verdict) => verdict.id);
     for (const { id, error } of this.#trust) if (error) wrong.push(id);
     const failures = this.#sourceFailures.map((failure) => failure.message);
     if (wrong.length + failures.length === 0) {
@@ -292,6 +294,14 @@ export class Journal {
       this.#conditions.set('DiskInSync', false, 'Rejected', message);
     }
   }
+}
+
+function expiresSoon({ warnings }: Verdict): boolean {
+  return warnings.some(({ code }) => code === 'CERT_EXPIRES_SOON');
+}
+
+function isTroubled(verdict: Verdict): boolean {
+  return verdict.error !== null || verdict.state === 'expired' || expiresSoon(verdict);
 }
 
 function listed(ids: readonly string[]): string {

@@ -3,6 +3,8 @@ import { type Finding, finding } from '../errors.ts';
 import { judgeAtGate, judgeDates } from './gate.ts';
 import type { Candidate, IdentityState, Rules, Verdict } from './types.ts';
 
+const none: readonly Finding[] = [];
+
 /**
  * Judges what is on disk under one id.
  * @param current what is served under it, or is to be served in place of what is on disk
@@ -17,7 +19,7 @@ export function judge(
   now: number,
 ): Verdict {
   const { id, source, identity, findings } = candidate;
-  const warnings = findings.filter((item) => item.severity === 'warning');
+  const warnings = findings.length === 0 ? none : findings.filter((item) => item.severity === 'warning');
   const compromised = identity && rules.isCompromised(identity) ? compromise(identity) : null;
   const found = compromised ? [...warnings, compromised] : warnings;
   const expired = current !== null && validityOf(current.leaf, now) === 'expired';
@@ -33,7 +35,8 @@ export function judge(
   });
   if (!identity) return keep('rejected', 'rejected', findings.find((item) => item.severity === 'error') ?? null);
   if (current?.fingerprint === identity.fingerprint) {
-    return unchanged(candidate, identity, current, [...found, ...rules.toldAtActivation(identity)], now);
+    const told = rules.toldAtActivation(identity);
+    return unchanged(candidate, identity, current, told.length === 0 ? found : [...found, ...told], now);
   }
 
   const accepted = rules.isAccepted(identity);
@@ -115,10 +118,25 @@ function unchanged(
   const expired = dates?.code === 'CERT_EXPIRED';
   const file = identity.files.certificate;
   const error = expired ? finding('CERT_EXPIRED', 'error', { identity: id, file, message: dates.message }) : null;
-  const renamed = current.names.join() !== identity.names.join() || current.source !== identity.source;
-  const served = renamed ? identity : current;
+  const isSame =
+    current === identity || (current.names.join() === identity.names.join() && current.source === identity.source);
+  const served = isSame ? current : identity;
   const state = expired ? 'expired' : 'serving';
   return { id, source, warnings, result: 'unchanged', state, served, diskMatchesServed: true, error };
+}
+
+/** What is on disk is served, the very same, and there is nothing to say about it. */
+export function serving({ id, source }: Candidate, served: ValidatedIdentity): Verdict {
+  return {
+    id,
+    source,
+    warnings: none,
+    result: 'unchanged',
+    state: 'serving',
+    served,
+    diskMatchesServed: true,
+    error: null,
+  };
 }
 
 function compromise(identity: ValidatedIdentity): Finding {

@@ -3,6 +3,7 @@ import type { CertificateSource } from '../certificates/index.ts';
 import { messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
+import type { Refusal } from '../tls/index.ts';
 import { Activation } from './activation.ts';
 import { type BundleVerdict, decideBundles } from './bundles.ts';
 import { defaultGate } from './gate.ts';
@@ -50,6 +51,9 @@ export class Reconciler {
   readonly #subscriptions: Subscription[] = [];
   readonly #owners = new Map<string, SourceReader>();
   readonly #again: LookingAgain<SourceReader>;
+  /** What the last run found, and whether there was nothing left to do about it. */
+  readonly #decidedOn = new Map<SourceReader, SourceState>();
+  #settled = false;
   #next: RunRequest | null = null;
   #running = false;
   #following = false;
@@ -126,6 +130,13 @@ export class Reconciler {
     if (this.#activation.observe(id, fingerprint, refused, times) && !this.#stopped) this.#mark([], 'canary', false);
   }
 
+  /** A certificate that is served turned out to be of no use: it counts as broken until its files change. */
+  refused(refusal: Refusal): void {
+    this.#activation.refused(refusal);
+    this.#settled = false;
+    if (!this.#stopped) this.#mark([], 'schedule', false);
+  }
+
   /** The trial of a certificate, if there is one. */
   trialOf(id: string): Trial | undefined {
     return this.#activation.trials.get(id);
@@ -147,14 +158,15 @@ export class Reconciler {
   follow(watch: FileWatchService): void {
     this.#following = true;
     for (const reader of this.#readers) {
-      const dirty = () => void this.#mark([reader], 'event', false);
+      const dirty = (path: string) => this.#mark([reader], 'event', false, path);
       const subscription = watch.subscribe(
         {
           stirred: dirty,
           created: dirty,
           modified: dirty,
           deleted: dirty,
-          rescan: (reason) => this.#mark([reader], reason === 'armed' ? 'event' : 'resync', true),
+          // Right after it was read at start, or with what brought the watch down, time stamps will do; the next resync does not rely on them.
+          rescan: (reason) => this.#mark([reader], reason === 'armed' ? 'event' : 'resync', reason !== 'armed'),
         },
         reader.state.watch,
       );
@@ -180,10 +192,10 @@ export class Reconciler {
     if (this.#following && !this.#stopped) this.#mark([reader], 'event', true);
   }
 
-  /** Sources are worth reading. */
-  #mark(readers: readonly SourceReader[], trigger: Trigger, thorough: boolean): void {
+  /** Sources are worth reading. @param path of which something was heard; null: anything may have changed */
+  #mark(readers: readonly SourceReader[], trigger: Trigger, thorough: boolean, path: string | null = null): void {
     const request = this.#look(readers, trigger);
-    for (const reader of readers) request.unread.add(reader);
+    for (const reader of readers) request.read(reader, path);
     request.thorough ||= thorough;
   }
 
@@ -204,6 +216,14 @@ export class Reconciler {
       const request = this.#next;
       this.#next = null;
       try {
+        await this.#read(request);
+        for (const [i, subscription] of this.#subscriptions.entries()) {
+          subscription.update(this.#readers[i]?.state.watch ?? []);
+        }
+        if (this.#isIdle(request)) {
+          this.#journal.looked();
+          continue;
+        }
         const report = await this.#run(request);
         for (const { resolve } of request.waiting) resolve(report);
       } catch (error) {
@@ -215,11 +235,21 @@ export class Reconciler {
     this.#running = false;
   }
 
+  /** Whether an event was about nothing: what was read is what was decided on, and all of it is served. */
+  #isIdle(request: RunRequest): boolean {
+    if (!this.#settled || !request.isEvent) return false;
+    return this.#readers.every((reader) => {
+      const [before, after] = [this.#decidedOn.get(reader), reader.state];
+      if (!before || before.failure || after.failure || before.warnings.length + after.warnings.length > 0)
+        return false;
+      const isSame = before.candidates === after.candidates && before.bundles === after.bundles;
+      return isSame && before.ticketKeys === after.ticketKeys && before.askAgainAt === after.askAgainAt;
+    });
+  }
+
   async #run(request: RunRequest): Promise<Report> {
-    await this.#read(request);
-    for (const [i, subscription] of this.#subscriptions.entries()) {
-      subscription.update(this.#readers[i]?.state.watch ?? []);
-    }
+    this.#settled = false;
+    for (const reader of this.#readers) this.#decidedOn.set(reader, reader.state);
     const now = this.#now();
     const { candidates, bundles, ticketKeys, failures } = gather(this.#readers, this.#owners);
     for (const { id, resolve, reject } of request.rollbacks) {
@@ -256,8 +286,8 @@ export class Reconciler {
   async #read({ sources, unread, trigger, since, thorough }: RunRequest): Promise<void> {
     if (unread.size === 0) return;
     const slow = new Map<SourceReader, Promise<unknown>>();
-    for (const reader of unread) {
-      const reading = reader.read(thorough).then(() => slow.delete(reader));
+    for (const [reader, stirred] of unread) {
+      const reading = reader.read(thorough, stirred).then(() => slow.delete(reader));
       slow.set(reader, reading);
     }
     const patient = new AbortController();
@@ -270,7 +300,12 @@ export class Reconciler {
     }
   }
 
-  #schedule({ wakeAt, verdicts }: Decision, now: number, request: RunRequest, trust: readonly BundleVerdict[]): void {
+  #schedule(
+    { wakeAt, verdicts, touched = verdicts }: Decision,
+    now: number,
+    request: RunRequest,
+    trust: readonly BundleVerdict[],
+  ): void {
     this.#again.wakeIn(null);
     if (!this.#following || this.#stopped) return;
     const turns = [wakeAt, this.#activation.ticketKeys.renewAt].filter((at) => at !== null);
@@ -279,9 +314,10 @@ export class Reconciler {
       const { failure, askAgainAt } = reader.state;
       this.#again.askIn(reader, failure || askAgainAt === null ? null : askAgainAt - now);
     }
-    const rejected = new Set(verdicts.filter(({ result }) => result === 'rejected').map(({ source }) => source));
+    const rejected = new Set(touched.filter(({ result }) => result === 'rejected').map(({ source }) => source));
     for (const { source, error } of trust) if (error) rejected.add(source);
     const wrong = this.#readers.filter(({ source, state }) => state.failure !== null || rejected.has(source.id));
+    this.#settled = wrong.length === 0 && touched.every(({ error }) => error === null);
     // A resync that finds the same as ever is nothing new, nor is what happened to other sources.
     const found = request.marks.has('resync') && this.#journal.undecided;
     const news = found || wrong.some((reader) => request.stirred.has(reader));

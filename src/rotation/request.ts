@@ -32,7 +32,8 @@ export interface Rollback {
 export class RunRequest {
   /** What is to be looked at: to be read first, or read already. */
   readonly sources = new Set<SourceReader>();
-  readonly unread = new Set<SourceReader>();
+  /** Those to be read first: the paths of which something was heard, or null, where anything may have changed. */
+  readonly unread = new Map<SourceReader, Set<string> | null>();
   /** Those of them to which something may have happened: marked neither by a retry nor by a resync. */
   readonly stirred = new Set<SourceReader>();
   readonly marks = new Set<Trigger>();
@@ -59,6 +60,20 @@ export class RunRequest {
     this.marks.add(trigger);
     this.since = Math.min(this.since, since);
     if (trigger === 'api' || trigger === 'signal' || trigger === 'rollback') this.trigger = trigger;
+  }
+
+  /** A source has to be read. @param path of which something was heard; null: anything may have changed */
+  read(reader: SourceReader, path: string | null): void {
+    const paths = this.unread.get(reader);
+    if (path === null || paths === null) this.unread.set(reader, null);
+    else if (paths) paths.add(path);
+    else this.unread.set(reader, new Set([path]));
+  }
+
+  /** Whether there is no other reason than that something was heard, and nobody waits for what comes of it. */
+  get isEvent(): boolean {
+    const isAsked = this.waiting.length + this.rollbacks.length + this.accept.size + this.compromised.size > 0;
+    return !isAsked && this.marks.size === 1 && this.marks.has('event');
   }
 
   /** Tells all who wait that it will not be, or went wrong. */

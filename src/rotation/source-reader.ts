@@ -1,19 +1,19 @@
-import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
+import { hash } from 'node:crypto';
+import { setTimeout as delay, setImmediate as yieldToEvents } from 'node:timers/promises';
 import {
   type CertificateSource,
   defaultValidation,
   type IdentityMaterial,
+  type LoadOptions,
   type SourceMaterial,
   type TicketKeyMaterial,
   type TrustBundle,
-  type Validation,
   type ValidationPolicy,
   validate,
   validateBundle,
 } from '../certificates/index.ts';
 import { type Finding, finding, messageOf } from '../errors.ts';
-import { FileFault, type WatchTarget } from '../files/index.ts';
+import { FileFault, LayeredMap, type WatchTarget } from '../files/index.ts';
 import type { Candidate } from './types.ts';
 
 /** What one source holds now. */
@@ -46,8 +46,19 @@ export interface BundleCandidate {
 
 interface Validated {
   readonly digest: string;
-  readonly validation: Validation;
+  /** What came of it. */
+  readonly candidate: Candidate;
 }
+
+/** A reading that is wanted. */
+interface Wanted extends PromiseWithResolvers<SourceState> {
+  thorough: boolean;
+  /** Paths of which something was heard; null: anything may have changed. */
+  stirred: Set<string> | null;
+}
+
+/** Milliseconds of validating after which the event loop gets a turn. */
+const slice = 8;
 
 /** Loads one source and validates what changed. A source that hangs holds up nobody but itself. */
 export class SourceReader {
@@ -55,11 +66,13 @@ export class SourceReader {
   readonly #timeout: number;
   readonly #answered: (reader: SourceReader) => void;
   #validated = new Map<string, Validated>();
+  /** The identities of the last answer, when nothing else was told. */
+  #plain: readonly IdentityMaterial[] | null = null;
   readonly #policy: ValidationPolicy;
   #hanging = false;
   #reading = false;
   #closed = false;
-  #wanted: (PromiseWithResolvers<SourceState> & { thorough: boolean }) | null = null;
+  #wanted: Wanted | null = null;
   #state: SourceState;
 
   /**
@@ -97,11 +110,14 @@ export class SourceReader {
 
   /**
    * Reads the source; calls during a reading cause exactly one more. Never throws: a failure is part of the state.
+   * @param stirred paths of which something was heard, where nothing else is asked for
    * @returns the state after a reading that began after the call
    */
-  read(thorough: boolean): Promise<SourceState> {
-    this.#wanted ??= { ...Promise.withResolvers<SourceState>(), thorough };
+  read(thorough: boolean, stirred: Iterable<string> | null = null): Promise<SourceState> {
+    this.#wanted ??= { ...Promise.withResolvers<SourceState>(), thorough, stirred: new Set() };
     this.#wanted.thorough ||= thorough;
+    if (stirred === null) this.#wanted.stirred = null;
+    else for (const path of stirred) this.#wanted.stirred?.add(path);
     const { promise } = this.#wanted;
     if (!this.#reading) void this.#readWhileWanted();
     return promise;
@@ -118,17 +134,18 @@ export class SourceReader {
     // What is asked for in this turn of the event loop is one reading.
     await Promise.resolve();
     while (this.#wanted) {
-      const { thorough, resolve } = this.#wanted;
+      const { thorough, stirred, resolve } = this.#wanted;
       this.#wanted = null;
       // One that still hangs is neither asked again nor waited for: others would have to wait with it.
-      if (!this.#hanging && !this.#closed) await this.#readOnce(thorough);
+      if (!this.#hanging && !this.#closed)
+        await this.#readOnce({ thorough, ...(stirred ? { stirred: [...stirred] } : {}) });
       resolve(this.#state);
     }
     this.#reading = false;
   }
 
-  async #readOnce(thorough: boolean): Promise<void> {
-    const loading = this.#load(thorough);
+  async #readOnce(options: LoadOptions): Promise<void> {
+    const loading = this.#load(options);
     const answered = new AbortController();
     const overdue = delay(this.#timeout, null, { signal: answered.signal, ref: false }).catch(() => null);
     const state = await Promise.race([loading, overdue]);
@@ -146,22 +163,12 @@ export class SourceReader {
     });
   }
 
-  async #load(thorough: boolean): Promise<SourceState> {
+  async #load(options: LoadOptions): Promise<SourceState> {
     try {
-      const material = await this.source.load({ thorough });
-      const candidates = new Map<string, Candidate>();
+      const material = await this.source.load(options);
       const bundles = this.#bundlesOf(material);
-      for (const one of material.findings) {
-        if (one.identity !== undefined && !bundles) addFinding(candidates, this.source.id, one.identity, one);
-      }
-      const seen = new Map<string, Validated>();
-      for (const identity of material.identities) {
-        const validation = this.#validate(identity, seen);
-        const known = candidates.get(identity.id)?.findings ?? [];
-        const findings = [...known, ...validation.findings];
-        candidates.set(identity.id, { ...validation, id: identity.id, source: this.source.id, findings });
-      }
-      this.#validated = seen;
+      const candidates = this.#amended(material) ?? (await this.#validateAll(material, bundles !== null));
+      this.#plain = material.findings.length === 0 ? material.identities : null;
       const failure = material.findings.find((one) => one.identity === undefined && one.severity === 'error') ?? null;
       const known = failure ? this.#state.candidates : candidates;
       return {
@@ -181,6 +188,40 @@ export class SourceReader {
     }
   }
 
+  /** The candidates as they were, but for the few whose material changed; null when that is not known. */
+  #amended({ since, findings }: SourceMaterial): ReadonlyMap<string, Candidate> | null {
+    if (!since || since.identities !== this.#plain || findings.length > 0 || this.#state.failure) return null;
+    const { candidates } = this.#state;
+    if (since.changed.size === 0) return candidates;
+    const changes = new Map<string, Candidate | null>();
+    for (const [id, identity] of since.changed) {
+      changes.set(id, identity && this.#validate(identity, this.#validated));
+      if (!identity) this.#validated.delete(id);
+    }
+    return LayeredMap.over(candidates, changes);
+  }
+
+  async #validateAll(material: SourceMaterial, isTrust: boolean): Promise<ReadonlyMap<string, Candidate>> {
+    const candidates = new Map<string, Candidate>();
+    for (const one of material.findings) {
+      if (one.identity !== undefined && !isTrust) addFinding(candidates, this.source.id, one.identity, one);
+    }
+    const seen = new Map<string, Validated>();
+    let sliceEnd = performance.now() + slice;
+    for (const identity of material.identities) {
+      const candidate = this.#validate(identity, seen);
+      const known = candidates.get(identity.id)?.findings;
+      candidates.set(identity.id, known ? { ...candidate, findings: [...known, ...candidate.findings] } : candidate);
+      // Thousands that are new take seconds, in which others want to be heard.
+      if (performance.now() > sliceEnd) {
+        await yieldToEvents();
+        sliceEnd = performance.now() + slice;
+      }
+    }
+    this.#validated = seen;
+    return candidates;
+  }
+
   /** The trust bundles of a source that has them; null for one of identities. */
   #bundlesOf({ bundles, findings }: SourceMaterial): Map<string, BundleCandidate> | null {
     if (!bundles) return null;
@@ -197,12 +238,17 @@ export class SourceReader {
     return found;
   }
 
-  #validate(identity: IdentityMaterial, seen: Map<string, Validated>): Validation {
+  #validate(identity: IdentityMaterial, seen: Map<string, Validated>): Candidate {
+    const { id } = identity;
     const digest = digestOf(identity);
-    const known = this.#validated.get(identity.id);
-    const validation = known?.digest === digest ? known.validation : validate(identity, this.#policy);
-    seen.set(identity.id, { digest, validation });
-    return validation;
+    const before = this.#validated.get(id);
+    const same = before?.digest === digest ? before : null;
+    const validated = same ?? {
+      digest,
+      candidate: { ...validate(identity, this.#policy), id, source: this.source.id },
+    };
+    seen.set(id, validated);
+    return validated.candidate;
   }
 
   #failed(code: Finding['code'], message: string, file = this.source.id): SourceState {
@@ -216,10 +262,11 @@ function addFinding(candidates: Map<string, Candidate>, source: string, id: stri
 }
 
 function digestOf(identity: IdentityMaterial): string {
-  const hash = createHash('sha256');
-  const parts = [identity.certificatePem, identity.keyPem.reveal(), identity.passphrase?.reveal() ?? ''];
-  for (const part of [...parts, identity.files.certificate, identity.files.key, identity.names?.join() ?? '']) {
-    hash.update(part).update('\0');
-  }
-  return hash.digest('hex');
+  if (identity.digest !== undefined) return identity.digest;
+  const { certificate, key } = identity.files;
+  const secrets = [identity.keyPem.reveal(), identity.passphrase?.reveal() ?? ''];
+  return hash(
+    'sha256',
+    [identity.certificatePem, ...secrets, certificate, key, identity.names?.join() ?? ''].join('\0'),
+  );
 }

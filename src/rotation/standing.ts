@@ -11,7 +11,7 @@ import type { PublishedGeneration } from './publisher.ts';
 import { ShortChains } from './short-chains.ts';
 import type { TicketKeyOptions } from './ticket-keys.ts';
 import { type CanaryOptions, type Trial, Trials } from './trials.ts';
-import type { Candidate, Decision, Rules } from './types.ts';
+import type { Candidate, Decision, Rules, ServedNow } from './types.ts';
 
 export interface ActivationOptions {
   readonly gate: GatePolicy;
@@ -28,6 +28,8 @@ export interface ActivationOptions {
 
 /** Warnings that compare with what was served before, and cannot be had again afterwards. */
 const toldByGate: ReadonlySet<string> = new Set(['NAMES_LOST', 'KEY_WEAKER', 'CHAIN_UNANCHORED']);
+
+const nothingTold: readonly Finding[] = [];
 
 /**
  * What is to be known of certificates and stands in no file: what was served before, what is held back or accepted, whose key is
@@ -154,11 +156,7 @@ export class Standing {
   }
 
   /** What was to be gone back to cannot be served any more: then it is not gone back. */
-  releaseRefused(
-    { target }: Decision,
-    served: ReadonlyMap<string, ValidatedIdentity>,
-    failures: readonly Finding[],
-  ): void {
+  releaseRefused({ target }: Decision, served: ServedNow, failures: readonly Finding[]): void {
     for (const { identity: id = '' } of failures) {
       const instead = this.#holds.get(id)?.instead;
       if (instead && served.get(id) !== instead && target.includes(instead)) this.#holds.release(id);
@@ -172,18 +170,20 @@ export class Standing {
    * @returns the trials that begin
    */
   committed(
-    { verdicts, target, canaries }: Decision,
+    { verdicts, target, canaries, touched = verdicts }: Decision,
     replaced: readonly ValidatedIdentity[],
     number: number,
     now: number,
   ): Trial[] {
-    for (const { id, fingerprint } of target) {
+    for (const { id, fingerprint } of this.#holds.isEmpty ? [] : target) {
       if (this.#holds.get(id)?.fingerprint === fingerprint) this.#holds.release(id);
     }
-    for (const { id, result, served, warnings } of verdicts) {
+    for (const { id, result, served, warnings } of touched) {
       if (result !== 'applied' || !served || this.#told.get(id)?.fingerprint === served.fingerprint) continue;
       const told = warnings.filter(({ code }) => toldByGate.has(code));
-      this.#told.set(id, { fingerprint: served.fingerprint, warnings: told });
+      // Of most there is nothing to tell.
+      if (told.length === 0) this.#told.delete(id);
+      else this.#told.set(id, { fingerprint: served.fingerprint, warnings: told });
     }
     this.#history.committed(replaced, number);
     return this.#trials.published(canaries, now);
@@ -217,9 +217,10 @@ export class Standing {
       isCompromised: ({ leaf }) => this.#compromisedKeys.has(leaf.publicKey256),
       toldAtActivation: ({ id, fingerprint }) => {
         const told = this.#told.get(id);
-        return told?.fingerprint === fingerprint ? told.warnings : [];
+        return told?.fingerprint === fingerprint ? told.warnings : nothingTold;
       },
       expiryWarnings: this.#options.expiryWarnings,
+      uneventful: this.#holds.isEmpty && this.#compromisedKeys.size === 0 && this.#told.size === 0,
     };
   }
 }

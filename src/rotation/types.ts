@@ -14,6 +14,9 @@ export interface Hold {
   readonly unusable: boolean;
 }
 
+/** What is served now, by id. */
+export type ServedNow = Pick<ReadonlyMap<string, ValidatedIdentity>, 'get' | 'keys' | 'size'>;
+
 /** What is on disk under one id: an identity that can be served, or the reasons why not. */
 export interface Candidate {
   readonly id: string;
@@ -66,6 +69,8 @@ export interface Rules {
   readonly toldAtActivation: (identity: ValidatedIdentity) => readonly Finding[];
   /** Milliseconds before the expiry of a served certificate at which it is warned of. */
   readonly expiryWarnings: readonly number[];
+  /** Nothing is held, accepted, compromised or told: then what is served as it is on disk needs no more than its dates. */
+  readonly uneventful: boolean;
 }
 
 export interface Decision {
@@ -74,6 +79,11 @@ export interface Decision {
   readonly target: readonly ValidatedIdentity[];
   /** What some clients are given in place of what the target has for the same id. */
   readonly canaries: readonly ValidatedIdentity[];
+  /**
+   * The verdicts that differ from those of the decision before, where that was carried out to the letter: all others are the very same, and
+   * have no error. Absent when that is not known.
+   */
+  readonly touched?: readonly Verdict[];
   /** When to decide again because time alone changes the outcome, milliseconds since 1970. */
   readonly wakeAt: number | null;
 }

@@ -1,7 +1,8 @@
-import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import type { SecureContext } from 'node:tls';
 import { coversHost, normalizeName, type TrustBundle, type ValidatedIdentity } from '../certificates/index.ts';
 import { type Finding, finding, SwivelError } from '../errors.ts';
-import { build, contextFailure, rehearsalFailure, reuse } from './contexts.ts';
+import { Building } from './building.ts';
+import { contextFailure, rehearsalFailure, type Served } from './contexts.ts';
 import {
   emptyGeneration,
   type Generation,
@@ -9,7 +10,9 @@ import {
   type ServedIdentity,
   type Target,
 } from './generation.ts';
-import { buildNameIndex, lookUp } from './names.ts';
+import { chainsOf, exchangedFor, exchangedIn, firstOf, type Holding } from './holding.ts';
+import { ContextCache, type LazyContext } from './lazy-context.ts';
+import { amendNameIndex, buildNameIndex, lookUp } from './names.ts';
 import { type RehearsalOptions, rehearse } from './rehearsal.ts';
 import { createTicketKeys } from './ticket-keys.ts';
 
@@ -21,25 +24,49 @@ export interface ContextStoreOptions {
   readonly canaryShare?: number;
   /** How to rehearse handshakes before a certificate is served; not at all when left out. */
   readonly rehearsal?: RehearsalOptions;
+  /** Contexts in memory at most, beside those of connections. */
+  readonly contextsKept?: number;
 }
 
-/** Milliseconds of building contexts after which the event loop gets a turn. */
-const slice = 8;
-/** Milliseconds that rehearsing one generation may take: with thousands of new certificates, at start above all, only some are. */
-const rehearsalBudget = 1000;
+/**
+ * Milliseconds that rehearsing one generation may take. With thousands of new certificates, at start above all, only some are: the first
+ * ones will do to find what is wrong with all of them.
+ */
+const rehearsalBudget = { few: 1000, many: 100 } as const;
+
+const nothing = { ...emptyGeneration, madeOf: null, retires: new Set() } as Generation as Holding;
+
+/** A certificate that cannot be served, which showed when a client wanted it. */
+export interface Refusal {
+  readonly id: string;
+  /** Of its chain. */
+  readonly fingerprint: string;
+  readonly finding: Finding;
+}
+
+/** What a client is shown. */
+export interface Presented {
+  readonly served: ServedIdentity;
+  readonly context: SecureContext;
+}
 
 /** Holds the current generation, and builds the next one beside it. */
 export class ContextStore {
   readonly #options: ContextStoreOptions;
   readonly #random: () => number;
   readonly #listeners = new Set<(generation: Generation) => void>();
+  readonly #cache: ContextCache;
+  /** What turned out to be of no use when a client wanted it. */
+  readonly #refused = new WeakSet<ServedIdentity>();
+  #tellRefusal: (refusal: Refusal) => void = () => {};
   #ticketKeys = createTicketKeys();
-  #current: Generation = emptyGeneration;
+  #current: Holding = nothing;
   #preparing = false;
 
   constructor(options: ContextStoreOptions, random: () => number = Math.random) {
     this.#options = options;
     this.#random = random;
+    this.#cache = new ContextCache(options.contextsKept);
   }
 
   get current(): Generation {
@@ -55,6 +82,11 @@ export class ContextStore {
   onCommit(listener: (generation: Generation) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Calls a listener with each identity whose context could not be built when a client wanted it: others are shown in its place. */
+  onRefused(listener: (refusal: Refusal) => void): void {
+    this.#tellRefusal = listener;
   }
 
   /**
@@ -76,15 +108,32 @@ export class ContextStore {
       const trustChanged = !sameBundles(base.bundles, wanted);
       const bundles = trustChanged ? wanted : base.bundles;
       const number = target.number ?? base.number + 1;
-      const building = new Building(base, bundles, { number, rebuild: trustChanged, now });
-      const served = await building.all(target.identities, base.served);
-      const canaries = await building.all(target.canaries, base.canaries);
-      const assemble = () => this.#assemble({ number, served, canaries, bundles }, now);
+      const building = new Building(base, this.#cache, { number, bundles, rebuild: trustChanged, now });
+      const isPlain = !trustChanged && base.canaries.size + target.canaries.length === 0;
+      const exchanged = isPlain ? exchangedFor(base.madeOf, target.identities) : null;
+      let served = exchanged
+        ? await building.exchange(exchanged, base.served)
+        : await building.all(target.identities, base.served);
+      let canaries = isPlain ? base.canaries : await building.all(target.canaries, base.canaries);
+      const assemble = () => {
+        const madeOf = building.failures.length === 0 ? target.identities : null;
+        return this.#assemble({ number, served, canaries, bundles, madeOf }, base, now);
+      };
       let generation = assemble();
-      const [refused] = await Promise.all([this.#rehearse(building.fresh, generation), meanwhile(generation)]);
-      if (refused.size > 0) {
-        building.withdraw(refused.keys(), served, canaries);
+      // Listeners are given the default with the commit, which must not fail.
+      while (generation.fallback && !building.proves(generation.fallback)) {
+        const without = served instanceof Map ? served : new Map(served);
+        building.putBack(generation.fallback, without, base.served);
+        served = without;
         generation = assemble();
+      }
+      const [refused] = await Promise.all([this.#rehearse(building, generation), meanwhile(generation)]);
+      if (refused.size > 0) {
+        // In copies: others may have been given the generation as it was to be.
+        const [without, untried] = [new Map(served), new Map(canaries)];
+        building.withdraw(refused.keys(), without, untried);
+        [served, canaries] = [without, untried];
+        generation = { ...assemble(), madeOf: null };
       }
       const failures = [...building.failures, ...refused.values()];
       return {
@@ -107,7 +156,7 @@ export class ContextStore {
     const { index, fallback } = this.#current;
     if (!servername) return fallback ?? undefined;
     const known = lookUp(index, normalizeName(servername));
-    if (known) return known;
+    if (known && !this.#refused.has(known)) return known;
     return this.#options.unknownName === 'reject' ? undefined : (fallback ?? undefined);
   }
 
@@ -125,19 +174,40 @@ export class ContextStore {
   choose(servername: string): ServedIdentity | undefined {
     const stable = this.resolve(servername);
     const canary = stable && this.#current.canaries.get(stable.identity.id);
-    if (!canary || this.#random() >= (this.#options.canaryShare ?? 0)) return stable;
+    if (!canary || this.#refused.has(canary) || this.#random() >= (this.#options.canaryShare ?? 0)) return stable;
     // A name that it lost stays with the stable one meanwhile.
     const host = normalizeName(servername);
     const lost = coversHost(stable.identity.names, host) && !coversHost(canary.identity.names, host);
     return lost ? stable : canary;
   }
 
+  /**
+   * What a handshake is to be answered with: as `choose`, and never what cannot be served after all.
+   * @returns undefined when the name is to be rejected
+   */
+  present(servername: string): Presented | undefined {
+    let served = this.choose(servername);
+    while (served) {
+      try {
+        return { served, context: served.context };
+      } catch (error) {
+        // Each is refused once, and the default was built before it was committed.
+        if (this.#refused.has(served)) return undefined;
+        this.#refused.add(served);
+        const { id, fingerprint } = served.identity;
+        this.#tellRefusal({ id, fingerprint, finding: contextFailure(served.identity, error) });
+        served = this.choose(servername);
+      }
+    }
+    return undefined;
+  }
+
   /** @returns what failed, and why */
-  async #rehearse(fresh: readonly ServedIdentity[], generation: Generation): Promise<Map<ServedIdentity, Finding>> {
+  async #rehearse({ fresh, isLarge }: Building, generation: Generation): Promise<Map<Served, Finding>> {
     const options = this.#options.rehearsal;
-    const failures = new Map<ServedIdentity, Finding>();
+    const failures = new Map<Served, Finding>();
     if (!options) return failures;
-    const end = performance.now() + rehearsalBudget;
+    const end = performance.now() + rehearsalBudget[isLarge ? 'many' : 'few'];
     for (const served of fresh) {
       const reason = await rehearse(served, generation, options);
       if (reason !== null) failures.set(served, rehearsalFailure(served.identity, reason));
@@ -147,11 +217,18 @@ export class ContextStore {
   }
 
   #assemble(
-    parts: Pick<Generation, 'number' | 'canaries' | 'bundles'> & { readonly served: Map<string, ServedIdentity> },
+    {
+      number,
+      bundles,
+      madeOf,
+      served,
+      canaries,
+    }: Pick<Holding, 'number' | 'served' | 'canaries' | 'bundles' | 'madeOf'>,
+    base: Holding,
     now: number,
-  ): Generation {
-    const { served, canaries } = parts;
-    const index = buildNameIndex(served.values(), now);
+  ): Holding {
+    const exchanged = exchangedIn(base.served, served);
+    const index = (exchanged && amendNameIndex(base.index, exchanged)) ?? buildNameIndex(served.values(), now);
     const wanted = this.#options.defaultCertificate;
     const chosen = wanted === undefined ? undefined : served.get(wanted);
     const findings = [...index.shadowed];
@@ -159,24 +236,35 @@ export class ContextStore {
       const message = `the default certificate "${wanted}" does not exist; there are: ${[...served.keys()].join(', ')}`;
       findings.push(finding('DEFAULT_UNKNOWN', 'warning', { message }));
     }
-    const first = [...served.keys()].sort()[0];
-    const everything = [...served.values(), ...canaries.values()];
     return {
-      ...parts,
+      number,
+      bundles,
+      madeOf,
+      served,
+      canaries,
       index,
-      fallback: chosen ?? (first === undefined ? null : (served.get(first) ?? null)),
-      fingerprints: new Set(everything.map(({ identity }) => identity.fingerprint)),
+      fallback: chosen ?? firstIn(served, exchanged && base.fallback),
       findings,
+      ...chainsOf(base, { served, canaries }, exchanged),
     };
   }
 
-  #commit(base: Generation, generation: Generation, ticketKeys: Buffer): ReadonlySet<string> {
+  #commit(base: Holding, generation: Holding, ticketKeys: Buffer): ReadonlySet<string> {
     if (!this.#preparing || base !== this.#current) throw new SwivelError('INTERNAL', 'the generation is out of date');
     this.#end();
     this.#ticketKeys = ticketKeys;
     this.#current = generation;
+    const isServed = (context: LazyContext) => {
+      const { id } = context.identity;
+      return generation.served.get(id)?.lazy === context || generation.canaries.get(id)?.lazy === context;
+    };
+    const exchanged = base.canaries.size === 0 ? exchangedIn(base.served, generation.served) : null;
+    this.#cache.keep(
+      isServed,
+      exchanged?.map(([known]) => known.lazy),
+    );
     for (const listener of this.#listeners) listener(generation);
-    return base.fingerprints.difference(generation.fingerprints);
+    return generation.retires;
   }
 
   #end(): void {
@@ -184,74 +272,10 @@ export class ContextStore {
   }
 }
 
-interface BuildingOptions {
-  /** Of the generation. */
-  readonly number: number;
-  /** The bundles changed, which every context holds. */
-  readonly rebuild: boolean;
-  /** Milliseconds since 1970. */
-  readonly now: number;
-}
-
-/** The contexts of one generation in the making. */
-class Building {
-  readonly failures: Finding[] = [];
-  /** What was built anew. */
-  readonly fresh: ServedIdentity[] = [];
-  readonly #base: Generation;
-  readonly #bundles: ReadonlyMap<string, TrustBundle>;
-  readonly #options: BuildingOptions;
-  #sliceEnd = performance.now() + slice;
-
-  constructor(base: Generation, bundles: ReadonlyMap<string, TrustBundle>, options: BuildingOptions) {
-    this.#base = base;
-    this.#bundles = bundles;
-    this.#options = options;
-  }
-
-  async all(identities: readonly ValidatedIdentity[], before: ReadonlyMap<string, ServedIdentity>) {
-    const served = new Map<string, ServedIdentity>();
-    for (const identity of identities) {
-      const known = before.get(identity.id);
-      try {
-        served.set(identity.id, this.#one(identity, known));
-      } catch (error) {
-        this.failures.push(contextFailure(identity, error));
-        if (known) served.set(identity.id, known);
-      }
-      if (performance.now() > this.#sliceEnd) {
-        await yieldToEvents();
-        this.#sliceEnd = performance.now() + slice;
-      }
-    }
-    return served;
-  }
-
-  /** Puts back what there was before in place of what cannot be served after all. */
-  withdraw(
-    refused: Iterable<ServedIdentity>,
-    served: Map<string, ServedIdentity>,
-    canaries: Map<string, ServedIdentity>,
-  ): void {
-    for (const one of refused) {
-      const { id } = one.identity;
-      const before = this.#base.served.get(id);
-      if (canaries.get(id) === one) canaries.delete(id);
-      else if (before) served.set(id, before);
-      else served.delete(id);
-    }
-  }
-
-  #one(identity: ValidatedIdentity, before: ServedIdentity | undefined): ServedIdentity {
-    // What was on trial is promoted with the context it had.
-    const known = reuse(before, identity) ?? reuse(this.#base.canaries.get(identity.id), identity);
-    const { number, rebuild, now } = this.#options;
-    if (known && !rebuild) return known;
-    const built = build(identity, this.#bundles.values(), number, now);
-    if (known) return { ...known, context: built.context };
-    this.fresh.push(built);
-    return built;
-  }
+/** @param known the first of the ones before, where it is known that no id came or went */
+function firstIn(served: ReadonlyMap<string, Served>, known: Served | null): Served | null {
+  const first = known?.identity.id ?? firstOf(served.keys());
+  return first === undefined ? null : (served.get(first) ?? null);
 }
 
 function sameBundles(a: ReadonlyMap<string, TrustBundle>, b: ReadonlyMap<string, TrustBundle>): boolean {

@@ -1,7 +1,8 @@
-import { createSecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import { type Finding, finding, messageOf } from '../errors.ts';
 import type { ServedIdentity } from './generation.ts';
+import type { LazyContext } from './lazy-context.ts';
 
 /**
  * What an identity gives to a TLS context; the listener's default context is made of the same. The authorities of all bundles together:
@@ -12,21 +13,35 @@ export function contextOptions(identity: ValidatedIdentity, bundles: Iterable<Tr
   return { cert: identity.chainPem, key: identity.keyPem.reveal(), ...(ca.length > 0 ? { ca } : {}) };
 }
 
-/** The served identity as it is, where nothing that its context is made of changed. */
-export function reuse(known: ServedIdentity | undefined, identity: ValidatedIdentity): ServedIdentity | undefined {
-  if (known?.identity.fingerprint !== identity.fingerprint) return undefined;
-  return known.identity === identity ? known : { ...known, identity };
-}
+/** An identity as a generation holds it: its context is built when it is needed. */
+export class Served implements ServedIdentity {
+  readonly identity: ValidatedIdentity;
+  readonly since: number;
+  readonly activatedAt: Date;
+  readonly lazy: LazyContext;
 
-/** @throws what OpenSSL says against certificate, key or authorities */
-export function build(
-  identity: ValidatedIdentity,
-  bundles: Iterable<TrustBundle>,
-  since: number,
-  now: number,
-): ServedIdentity {
-  const context = createSecureContext(contextOptions(identity, bundles));
-  return { identity, context, since, activatedAt: new Date(now) };
+  /** @param since the generation it came in with */
+  constructor(identity: ValidatedIdentity, lazy: LazyContext, since: number, activatedAt: Date) {
+    this.identity = identity;
+    this.lazy = lazy;
+    this.since = since;
+    this.activatedAt = activatedAt;
+  }
+
+  get context(): SecureContext {
+    return this.lazy.use();
+  }
+
+  /** The same with another context. */
+  withContext(lazy: LazyContext): Served {
+    return new Served(this.identity, lazy, this.since, this.activatedAt);
+  }
+
+  /** What serves an identity, where nothing that its context is made of differs. */
+  for(identity: ValidatedIdentity): Served | undefined {
+    if (this.identity.fingerprint !== identity.fingerprint) return undefined;
+    return this.identity === identity ? this : new Served(identity, this.lazy, this.since, this.activatedAt);
+  }
 }
 
 export function contextFailure(identity: ValidatedIdentity, error: unknown): Finding {

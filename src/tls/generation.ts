@@ -6,6 +6,7 @@ import type { NameIndex } from './names.ts';
 /** An identity with the TLS context that serves it. */
 export interface ServedIdentity {
   readonly identity: ValidatedIdentity;
+  /** For a handshake that begins in this turn of the event loop. Built when it is asked for; throws where OpenSSL refuses to. */
   readonly context: SecureContext;
   /** The generation it came in with. */
   readonly since: number;
@@ -23,8 +24,8 @@ export interface Generation {
   readonly index: NameIndex<ServedIdentity>;
   /** Serves clients without a server name, and unknown names unless those are rejected. Null when nothing is served. */
   readonly fallback: ServedIdentity | null;
-  /** Lower-case hex fingerprints of the chains that are served, to some clients at least. */
-  readonly fingerprints: ReadonlySet<string>;
+  /** Lower-case hex fingerprints of the chains that are served, to some clients at least, and how often. */
+  readonly fingerprints: ReadonlyMap<string, number>;
   /** What is worth knowing about the set as a whole. */
   readonly findings: readonly Finding[];
 }
@@ -58,6 +59,6 @@ export const emptyGeneration: Generation = {
   bundles: new Map(),
   index: { exact: new Map(), wildcard: new Map(), shadowed: [] },
   fallback: null,
-  fingerprints: new Set(),
+  fingerprints: new Map(),
   findings: [],
 };

@@ -5,8 +5,9 @@
  */
 export { formatAddress, isWithoutIpv6, type ListenAddress, listen, listenError, parseAddress } from './addresses.ts';
 export { showsOutside } from './confirmation.ts';
-export { ContextStore, type ContextStoreOptions } from './context-store.ts';
+export { ContextStore, type ContextStoreOptions, type Presented, type Refusal } from './context-store.ts';
 export type { Generation, PreparedGeneration, ServedIdentity, Target } from './generation.ts';
+export { exchangedFor } from './holding.ts';
 export { type ListenerEvents, TlsListener, type TlsOptionsOfListener } from './listener.ts';
 export { buildNameIndex, lookUp, type NameIndex } from './names.ts';
 export { type RehearsalOptions, rehearse, showsChain } from './rehearsal.ts';

@@ -118,16 +118,17 @@ export class TlsListener {
   }
 
   #identify(secure: TLSSocket, name: string, done: (error: Error | null, context?: ServedIdentity['context']) => void) {
-    const served = this.#store.choose(name);
-    if (!served) {
+    const presented = this.#store.present(name);
+    if (!presented) {
       rawOf(secure)?.write(unrecognizedName);
       done(new Error(`no certificate for the server name`));
       return;
     }
+    const { served, context } = presented;
     this.#chosen.set(secure, served);
     const raw = rawOf(secure);
     if (raw) this.#events.identified(raw, served, name);
-    done(null, served.context);
+    done(null, context);
   }
 
   #secured(secure: TLSSocket): void {

@@ -84,7 +84,7 @@ function versionsOf({ minVersion, ciphers }: RehearsalOptions): SecureVersion[] 
 
 /** @returns what went wrong */
 async function shakeHands(
-  { identity, context }: ServedIdentity,
+  served: ServedIdentity,
   { name, version }: Trial,
   fallback: SecureContext,
   { ciphers }: RehearsalOptions,
@@ -93,7 +93,8 @@ async function shakeHands(
   const server = new TLSSocket(far as Socket, {
     isServer: true,
     secureContext: fallback,
-    SNICallback: (_, done) => done(null, context),
+    // Asked for now: meanwhile it may have been given up.
+    SNICallback: (_, done) => done(null, served.context),
   });
   const client = connect({
     socket: near,
@@ -109,7 +110,9 @@ async function shakeHands(
       server.once('error', failed);
       client.once('error', failed);
       client.once('secureConnect', () => {
-        resolve(showsChain(client, identity.chainPem, identity.fingerprint) ? null : 'another chain was shown');
+        resolve(
+          showsChain(client, served.identity.chainPem, served.identity.fingerprint) ? null : 'another chain was shown',
+        );
       });
     });
   } finally {

@@ -147,7 +147,7 @@ test('a promoted canary keeps the context it had, and what it replaces is retire
   const commit = async (...parts: Parameters<typeof targetOf>) =>
     (await store.prepare(targetOf(...parts), Date.now())).commit();
   assert.deepEqual(await commit([a], { canaries: [renewed] }), new Set());
-  assert.deepEqual(store.current.fingerprints, new Set([a.fingerprint, renewed.fingerprint]));
+  assert.deepEqual(new Set(store.current.fingerprints.keys()), new Set([a.fingerprint, renewed.fingerprint]));
   const context = store.current.canaries.get('a')?.context;
   assert.deepEqual(await commit([renewed]), new Set([a.fingerprint]));
   assert.equal(store.current.served.get('a')?.context, context);

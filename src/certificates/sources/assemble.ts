@@ -5,7 +5,7 @@ import type { FileContent, FileFault, Snapshot } from '../../files/index.ts';
 import { isCertificateLabel, isKeyLabel, parsePem, withoutKeys } from '../pem.ts';
 import type { Keystore } from '../pkcs12/index.ts';
 import { Secret } from '../secret.ts';
-import type { IdentityMaterial } from '../types.ts';
+import type { IdentityMaterial, MaterialChange } from '../types.ts';
 
 const certificateExtensions = ['.crt', '.pem', '.cer'];
 const passphraseExtensions = ['.pass', '.password'];
@@ -34,6 +34,8 @@ export interface Assembled {
   /** Still to be opened, which takes time. */
   readonly keystores: readonly Keystore[];
   readonly findings: readonly Finding[];
+  /** How the identities differ from those of the last time. */
+  readonly since?: MaterialChange;
 }
 
 /**
@@ -41,32 +43,126 @@ export interface Assembled {
  * `NAME.crt` + `NAME.key`, and finds the keystores (`NAME.p12`, `NAME.pfx`). Pure.
  */
 export function assemble(source: string, snapshot: Pick<Snapshot, 'files' | 'faults'>): Assembled {
-  const directories = new Map<string, Set<string>>();
-  for (const name of [...snapshot.files.keys(), ...snapshot.faults.keys()]) {
-    const directory = posix.dirname(name);
-    const names = directories.get(directory) ?? new Set();
-    directories.set(directory, names.add(posix.basename(name)));
-  }
-  const assembly = new Assembly(source, snapshot);
-  for (const [directory, names] of directories) assembly.directory(directory, names);
-  return assembly;
+  return new Assembler(source).assemble(snapshot);
 }
 
-class Assembly implements Assembled {
-  readonly identities: IdentityMaterial[] = [];
-  readonly keystores: Keystore[] = [];
-  readonly findings: Finding[] = [];
+/** Files that make up identities together: those of one directory with one stem. */
+interface Group {
+  readonly directory: string;
+  /** Base names, in the order in which they were found. */
+  readonly names: Set<string>;
+  assembled: Assembled | null;
+}
+
+const none: readonly never[] = [];
+const empty: Assembled = { identities: none, keystores: none, findings: none };
+
+function sinceOf({ identities }: Assembled, changed: MaterialChange['changed']): Pick<Assembled, 'since'> {
+  return { since: { identities, changed } };
+}
+
+/** Stems of which files go together, and so are one group. */
+const together = new Map([
+  ...['privkey', 'fullchain', 'cert', 'chain'].map((stem) => [stem, 'privkey'] as const),
+  ...['tls', 'keystore', 'truststore'].map((stem) => [stem, 'tls'] as const),
+]);
+
+/** {@link assemble} for one source, time and again: what did not change is not assembled again. */
+export class Assembler {
+  readonly #source: string;
+  readonly #groups = new Map<string, Group>();
+  #files: Snapshot['files'] | null = null;
+  #result: Assembled = empty;
+  #faults: Snapshot['faults'] = new Map();
+
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  assemble(snapshot: Pick<Snapshot, 'files' | 'faults' | 'since'>): Assembled {
+    const { files, faults, since } = snapshot;
+    const isKnown = since !== undefined && since.files === this.#files;
+    if (!isKnown) this.#groups.clear();
+    const names = isKnown ? [...since.changed, ...this.#faults.keys()] : files.keys();
+    const touched = new Map<string, Assembled>();
+    for (const name of names) this.#place(name, snapshot, touched);
+    for (const name of faults.keys()) this.#place(name, snapshot, touched);
+    this.#files = files;
+    this.#faults = faults;
+    const before = this.#result;
+    if (isKnown && touched.size === 0) this.#result = { ...before, ...sinceOf(before, new Map()) };
+    else this.#result = this.#collect(snapshot);
+    if (!isKnown || touched.size === 0) return this.#result;
+    const changed = new Map<string, IdentityMaterial | null>();
+    for (const { identities } of touched.values()) for (const { id } of identities) changed.set(id, null);
+    for (const key of touched.keys()) {
+      for (const one of this.#groups.get(key)?.assembled?.identities ?? []) changed.set(one.id, one);
+    }
+    this.#result = { ...this.#result, ...sinceOf(before, changed) };
+    return this.#result;
+  }
+
+  #collect(snapshot: Pick<Snapshot, 'files' | 'faults'>): Assembled {
+    const identities: IdentityMaterial[] = [];
+    const keystores: Keystore[] = [];
+    const findings: Finding[] = [];
+    for (const group of this.#groups.values()) {
+      group.assembled ??= new Assembly(this.#source, snapshot, group.directory, group.names).result;
+      for (const one of group.assembled.identities) identities.push(one);
+      for (const one of group.assembled.keystores) keystores.push(one);
+      for (const one of group.assembled.findings) findings.push(one);
+    }
+    return { identities, keystores, findings };
+  }
+
+  /** A file is, or was, part of its group, which is to be assembled anew. @param touched what such groups were before */
+  #place(name: string, { files, faults }: Pick<Snapshot, 'files' | 'faults'>, touched: Map<string, Assembled>): void {
+    const directory = posix.dirname(name);
+    const base = posix.basename(name);
+    const stem = stemOf(base);
+    const key = `${directory}/${together.get(stem) ?? stem}`;
+    const group = this.#groups.get(key) ?? { directory, names: new Set(), assembled: null };
+    if (!touched.has(key)) touched.set(key, group.assembled ?? empty);
+    group.assembled = null;
+    if (files.has(name) || faults.has(name)) group.names.add(base);
+    else group.names.delete(base);
+    if (group.names.size > 0) this.#groups.set(key, group);
+    else this.#groups.delete(key);
+  }
+}
+
+function kept<T>(items: readonly T[]): readonly T[] {
+  return items.length === 0 ? none : items;
+}
+
+class Assembly {
+  /** By id: one id means one certificate. */
+  readonly #identities = new Map<string, IdentityMaterial>();
+  readonly #keystores: Keystore[] = [];
+  readonly #findings: Finding[] = [];
   /** The keystores of the directory at hand, by the stem of their names. */
   #stores = new Map<string, string[]>();
   readonly #source: string;
   readonly #snapshot: Pick<Snapshot, 'files' | 'faults'>;
 
-  constructor(source: string, snapshot: Pick<Snapshot, 'files' | 'faults'>) {
+  constructor(
+    source: string,
+    snapshot: Pick<Snapshot, 'files' | 'faults'>,
+    directory: string,
+    names: ReadonlySet<string>,
+  ) {
     this.#source = source;
     this.#snapshot = snapshot;
+    this.#assemble(directory, names);
   }
 
-  directory(directory: string, names: Set<string>): void {
+  /** Without what it was made from: that is replaced with the next change of anything. */
+  get result(): Assembled {
+    const identities = this.#identities.size === 0 ? none : [...this.#identities.values()];
+    return { identities, keystores: kept(this.#keystores), findings: kept(this.#findings) };
+  }
+
+  #assemble(directory: string, names: ReadonlySet<string>): void {
     const below = (name: string) => (directory === '.' ? name : `${directory}/${name}`);
     const used = new Set<string>();
     if (names.has(certbot.key) && (names.has(certbot.full) || names.has(certbot.leaf))) {
@@ -88,13 +184,14 @@ class Assembly implements Assembled {
         this.#alone(stem, name, names, below);
     }
     for (const [stem, stores] of this.#stores) this.#keystore(stem, stores, names, below);
-    for (const [name, fault] of this.#snapshot.faults) {
+    for (const name of names) {
       // A sub-directory that cannot be listed; a file's own fault is reported with its identity.
-      if (posix.dirname(name) === directory && !isWantedName(name)) this.#fault(name, fault);
+      const fault = isWantedName(name) ? undefined : this.#snapshot.faults.get(below(name));
+      if (fault) this.#fault(below(name), fault);
     }
   }
 
-  #pair(stem: string, key: string, names: Set<string>, below: (name: string) => string): void {
+  #pair(stem: string, key: string, names: ReadonlySet<string>, below: (name: string) => string): void {
     const certificate = certificateExtensions.map((extension) => `${stem}${extension}`).find((name) => names.has(name));
     if (!certificate) {
       if (!this.#stores.has(stem)) this.#finding('CERT_MISSING', below(stem), below(key));
@@ -104,7 +201,7 @@ class Assembly implements Assembled {
   }
 
   /** A certificate file without a key file: both in one (HAProxy), or an authority's certificate, or a mistake. */
-  #alone(stem: string, name: string, names: Set<string>, below: (name: string) => string): void {
+  #alone(stem: string, name: string, names: ReadonlySet<string>, below: (name: string) => string): void {
     // What Kubernetes and cert-manager keep beside tls.crt: an authority's certificate, perhaps empty, perhaps the leaf itself.
     if (name === 'ca.crt') return;
     const content = this.#snapshot.files.get(below(name));
@@ -133,17 +230,15 @@ class Assembly implements Assembled {
     const keyContent = certificates.includes(key) ? contents[0] : this.#content(key, id);
     const secret = passphrase === undefined ? undefined : this.#content(passphrase, id);
     if (contents.includes(undefined) || !keyContent || (passphrase !== undefined && !secret)) return;
-    this.identities.push({
-      id,
-      source: this.#source,
-      files: { certificate: (contents[0] as FileContent).path, key: keyContent.path },
-      certificatePem: contents.map((content) => certificatesOf(content as FileContent)).join('\n'),
-      keyPem: new Secret(keyContent.bytes.toString('latin1')),
-      ...(secret ? { passphrase: passphraseOf(secret) } : {}),
-    });
+    const found = { id, source: this.#source, certificates: contents as FileContent[], key: keyContent };
+    this.#identities.set(id, new FileMaterial({ ...found, ...(secret ? { passphrase: secret } : {}) }));
   }
 
-  #passphrase(names: Set<string>, below: (name: string) => string, stems: readonly string[]): string | undefined {
+  #passphrase(
+    names: ReadonlySet<string>,
+    below: (name: string) => string,
+    stems: readonly string[],
+  ): string | undefined {
     for (const stem of stems) {
       const name = passphraseExtensions.map((extension) => `${stem}${extension}`).find((n) => names.has(n));
       if (name) return below(name);
@@ -154,29 +249,34 @@ class Assembly implements Assembled {
   #content(name: string, identity: string): FileContent | undefined {
     const fault = this.#snapshot.faults.get(name);
     if (fault) {
-      this.findings.push(finding(fault.code, 'error', { message: fault.message, file: fault.path, identity }));
+      this.#findings.push(finding(fault.code, 'error', { message: fault.message, file: fault.path, identity }));
     }
     return this.#snapshot.files.get(name);
   }
 
   /** PEM files of the same name go before a keystore, and `.p12` before `.pfx`: one id means one certificate. */
-  #keystore(stem: string, stores: readonly string[], names: Set<string>, below: (name: string) => string): void {
+  #keystore(
+    stem: string,
+    stores: readonly string[],
+    names: ReadonlySet<string>,
+    below: (name: string) => string,
+  ): void {
     const passphrase = this.#passphrase(names, below, [stem]);
     const isCopy = (name: string) => passphrase === undefined && certManager.keystores.includes(name);
     if (stores.every(isCopy) && certManager.pem.every((name) => names.has(name))) return;
     const id = below(stem);
     const paired = names.has(`${stem}.key`) && certificateExtensions.some((extension) => names.has(stem + extension));
-    const taken = paired || this.identities.some((one) => one.id === id);
+    const taken = paired || this.#identities.has(id);
     const used = taken ? undefined : stores[0];
     for (const name of stores) {
       if (name !== used)
-        this.findings.push(shadowedKeystore(id, this.#pathOf(below(name)), used ?? 'a PEM certificate beside it'));
+        this.#findings.push(shadowedKeystore(id, this.#pathOf(below(name)), used ?? 'a PEM certificate beside it'));
     }
     if (used === undefined) return;
     const content = this.#content(below(used), id);
     const secret = passphrase === undefined ? undefined : this.#content(passphrase, id);
     if (!content || (passphrase !== undefined && !secret)) return;
-    this.keystores.push({
+    this.#keystores.push({
       id,
       source: this.#source,
       content,
@@ -185,15 +285,53 @@ class Assembly implements Assembled {
   }
 
   #fault(name: string, { code, message, path }: FileFault): void {
-    this.findings.push(finding(code, 'error', { message, file: path, identity: name }));
+    this.#findings.push(finding(code, 'error', { message, file: path, identity: name }));
   }
 
   #finding(code: Finding['code'], identity: string, name: string): void {
-    this.findings.push(finding(code, 'error', { file: this.#pathOf(name), identity }));
+    this.#findings.push(finding(code, 'error', { file: this.#pathOf(name), identity }));
   }
 
   #pathOf(name: string): string {
     return this.#snapshot.files.get(name)?.path ?? this.#snapshot.faults.get(name)?.path ?? name;
+  }
+}
+
+interface Found {
+  readonly id: string;
+  readonly source: string;
+  readonly certificates: readonly FileContent[];
+  readonly key: FileContent;
+  readonly passphrase?: FileContent;
+}
+
+/** An identity in files; their text is made when it is asked for, and not kept: of thousands, few are ever looked at again. */
+class FileMaterial implements IdentityMaterial {
+  readonly id: string;
+  readonly source: string;
+  readonly files: IdentityMaterial['files'];
+  readonly passphrase?: Secret;
+  readonly digest: string;
+  readonly #certificates: readonly FileContent[];
+  readonly #key: FileContent;
+
+  constructor({ id, source, certificates, key, passphrase }: Found) {
+    this.id = id;
+    this.source = source;
+    this.files = { certificate: certificates[0]?.path ?? key.path, key: key.path };
+    if (passphrase) this.passphrase = passphraseOf(passphrase);
+    const contents = new Set([...certificates, key, ...(passphrase ? [passphrase] : [])]);
+    this.digest = [...contents].map(({ path, digest }) => `${path} ${digest}`).join(' ');
+    this.#certificates = certificates;
+    this.#key = key;
+  }
+
+  get certificatePem(): string {
+    return this.#certificates.map(certificatesOf).join('\n');
+  }
+
+  get keyPem(): Secret {
+    return new Secret(this.#key.bytes.toString('latin1'));
   }
 }
 

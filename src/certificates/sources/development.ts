@@ -13,7 +13,7 @@ import {
 } from '../development.ts';
 import { withDirectoryLock } from '../directory-lock.ts';
 import { normalizeName } from '../names.ts';
-import type { CertificateSource, SourceMaterial } from '../types.ts';
+import type { CertificateSource, LoadOptions, SourceMaterial } from '../types.ts';
 import { PemDirectorySource } from './pem-directory.ts';
 
 export interface DevelopmentSourceOptions {
@@ -72,7 +72,7 @@ export class DevelopmentSource implements CertificateSource {
     return this.#directory.watch;
   }
 
-  async load(options: { readonly thorough: boolean }): Promise<SourceMaterial> {
+  async load(options: LoadOptions): Promise<SourceMaterial> {
     const renewAt = await this.#renew(options.thorough);
     const material = await this.#directory.load(options);
     const askAgainAt = this.#failure?.until ?? renewAt;

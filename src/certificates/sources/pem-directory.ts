@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import { type Finding, finding } from '../../errors.ts';
 import { type Snapshot, ThreadedReader } from '../../files/index.ts';
 import { KeystoreReader } from '../pkcs12/index.ts';
-import type { CertificateSource, SourceMaterial } from '../types.ts';
-import { assemble, extensions, shadowedKeystore } from './assemble.ts';
+import type { CertificateSource, IdentityMaterial, LoadOptions, SourceMaterial } from '../types.ts';
+import { Assembler, extensions, shadowedKeystore } from './assemble.ts';
 
 /**
  * A directory of PEM files and PKCS#12 keystores (searched with its sub-directories), or one PEM file that holds key and
@@ -14,6 +14,7 @@ export class PemDirectorySource implements CertificateSource {
   readonly #path: string;
   readonly #names: readonly string[] | undefined;
   readonly #reader = new ThreadedReader();
+  readonly #assembler: Assembler;
   readonly #keystores = new KeystoreReader();
 
   /**
@@ -24,30 +25,36 @@ export class PemDirectorySource implements CertificateSource {
     this.id = path;
     this.#path = resolve(path);
     this.#names = names;
+    this.#assembler = new Assembler(path);
   }
 
   get watch() {
     return [{ directory: this.#path, recursive: true }];
   }
 
-  async load({ thorough }: { readonly thorough: boolean }): Promise<SourceMaterial> {
-    const snapshot = await this.#reader.read({ path: this.#path, extensions, thorough });
+  async load(options: LoadOptions): Promise<SourceMaterial> {
+    const snapshot = await this.#reader.read({ path: this.#path, extensions, ...options });
     if (!snapshot.exists) {
       const missing = finding('SOURCE_MISSING', 'error', { file: this.#path });
       return { identities: [], findings: [missing], watch: snapshot.watch };
     }
-    const { identities, findings } = await this.#assemble(snapshot);
+    const { identities, findings, since } = await this.#assemble(snapshot);
     const nothing = identities.length === 0 && findings.length === 0;
+    const names = this.#names;
     return {
-      identities:
-        this.#names === undefined ? identities : identities.map((one) => ({ ...one, names: this.#names ?? [] })),
+      identities: names === undefined ? identities : identities.map((one) => withNames(one, names)),
       findings: nothing ? [finding('SOURCE_EMPTY', 'error', { file: this.#path })] : findings,
       watch: snapshot.watch,
+      ...(since && names === undefined ? { since } : {}),
     };
   }
-  async #assemble(snapshot: Snapshot): Promise<Pick<SourceMaterial, 'identities' | 'findings'>> {
-    const { identities, keystores, findings } = assemble(this.id, snapshot);
+
+  async #assemble(snapshot: Snapshot): Promise<Pick<SourceMaterial, 'identities' | 'findings' | 'since'>> {
+    const { identities, keystores, findings, since } = this.#assembler.assemble(snapshot);
     const opened = await this.#keystores.open(keystores);
+    if (opened.identities.length === 0) {
+      return { identities, findings: [...findings, ...opened.findings], ...(since ? { since } : {}) };
+    }
     const known = new Map(identities.map((one) => [one.id, one]));
     const shadowed: Finding[] = [];
     // The alias of a key may make up an id that a file in a sub-directory has.
@@ -58,4 +65,11 @@ export class PemDirectorySource implements CertificateSource {
     }
     return { identities: [...known.values()], findings: [...findings, ...opened.findings, ...shadowed] };
   }
+}
+
+function withNames(
+  { id, source, files, certificatePem, keyPem, passphrase }: IdentityMaterial,
+  names: readonly string[],
+): IdentityMaterial {
+  return { id, source, files, certificatePem, keyPem, names, ...(passphrase ? { passphrase } : {}) };
 }
