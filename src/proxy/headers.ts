@@ -85,7 +85,8 @@ export function readFields(received: readonly string[], names: FieldNames): Read
   let named: ReadonlySet<string> = nothing;
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] as string;
-    if (name.length === 10 && names.kindOf(name) === 'connection') named = namedBy(received);
+    if (name.length !== 10 || names.kindOf(name) !== 'connection') continue;
+    if (!isUsual(received[i + 1] as string)) named = namedBy(received);
   }
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] as string;
@@ -126,6 +127,11 @@ export function readFields(received: readonly string[], names: FieldNames): Read
     }
   }
   return fields;
+}
+
+/** Whether a value of `Connection` names no field. */
+function isUsual(value: string): boolean {
+  return value === 'keep-alive' || value === 'close';
 }
 
 /** The fields that `Connection` names, beside what every proxy knows of it. */
@@ -246,7 +252,7 @@ export function responseHeaders(received: readonly string[], requestId?: string)
     const { length } = name;
     if (length === 12 || hopByHopLengths.has(length)) {
       const lower = name.toLowerCase();
-      if (lower === 'connection') named = namedBy(received);
+      if (lower === 'connection' && !isUsual(received[i + 1] as string)) named = namedBy(received);
       if (hopByHop.has(lower) || (lower === 'x-request-id' && requestId !== undefined)) continue;
     }
     headers.push(name, received[i + 1] as string);
