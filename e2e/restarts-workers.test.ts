@@ -330,8 +330,8 @@ test('a new version of the program is taken in place, one that does not work is 
     await program.edit('package.json', `"version": "${version}"`, '"version": "99.0.0"');
     await program.edit(
       'src/proxy/headers.ts',
-      "if (requestId !== undefined) headers.push('x-request-id', requestId);",
-      "headers.push('x-request-id', requestId ?? '', 'x-edition', 'second');",
+      "if (requestId !== undefined) edited.push('x-request-id', requestId);",
+      "edited.push('x-request-id', requestId ?? '', 'x-edition', 'second');",
     );
     const { status, body } = await restart(swivel);
     assert.equal(status, 200);

@@ -281,13 +281,17 @@ test('draining is summed over workers, and touches only what was retired', bound
   const rotation = await swivel.process.line(({ event, to }) => event === 'rotation' && to === renewed.fingerprint256);
 
   await t.test('in /status, in /metrics, in the log, and by swivel status', async () => {
-    // Swivel asks itself what it shows now: those connections are short.
-    await until('its own connections are gone', async () => (await swivel.status()).connections.open === a + b);
-    const [{ connections, rotations }, metrics, cli] = await Promise.all([
-      swivel.status(),
-      swivel.metrics(),
-      runSwivel(['status', '--admin', swivel.adminUrl]),
-    ]);
+    const look = () =>
+      Promise.all([swivel.status(), swivel.metrics(), runSwivel(['status', '--admin', swivel.adminUrl])] as const);
+    let looked = await look();
+    // Swivel asks itself what it shows now: those connections are short, and come a moment after the commit.
+    await until('its own connections are gone', async () => {
+      looked = await look();
+      const [{ connections }, metrics, { stdout }] = looked;
+      const open = new RegExp(`^swivel_connections_open\\{state="current"\\} ${b}$`, 'm');
+      return connections.open === a + b && open.test(metrics) && stdout.includes(`, ${a + b} connections, `);
+    });
+    const [{ connections, rotations }, metrics, cli] = looked;
     assert.deepEqual(connections, {
       open: a + b,
       draining: a,
