@@ -97,7 +97,7 @@ export class Wire implements Sweepable, ResponseSink {
 
   /** Whether it can carry a request. */
   get usable(): boolean {
-    return this.#state === 'idle' && this.#socket.writable && this.#socket.readable;
+    return this.#state === 'idle' && !this.#socket.destroyed;
   }
 
   /** Gives it to a user, who sends a request. */
