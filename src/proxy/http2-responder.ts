@@ -13,7 +13,7 @@ export interface Http2Line {
 }
 
 const responderOf = Symbol('responder');
-type AnsweredStream = ServerHttp2Stream & { [responderOf]?: Http2Responder };
+type AnsweredStream = ServerHttp2Stream & { [responderOf]?: Http2Responder | undefined };
 
 const complete: ServerStreamResponseOptions = {};
 
@@ -66,6 +66,9 @@ export class Http2Responder implements Responder {
     }
     this.#line.connection.end();
     this.#line.drain.ended();
+    // Node keeps a stream in memory until the next large collection of garbage, long after its end, and all that hangs on it.
+    (this.#stream as AnsweredStream)[responderOf] = undefined;
+    this.#answerer = null;
   }
 
   drained(): void {

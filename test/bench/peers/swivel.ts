@@ -11,7 +11,7 @@ const root = new URL('../../../', import.meta.url);
 const main = process.env['SWIVEL_MAIN'] ?? fileURLToPath(new URL('src/main.ts', root));
 
 /** For its Node.js: `--cpu-prof` and the like. */
-const nodeFlags = () => process.env['SWIVEL_NODE_FLAGS']?.split(' ') ?? [];
+const nodeFlags = () => (process.env['SWIVEL_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
 
 /** Swivel: the file is replaced, and that is all. */
 export const swivel: Peer = {
