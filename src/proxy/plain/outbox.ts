@@ -32,7 +32,8 @@ export class Outbox {
   /** @param bytes lent: they change after the call */
   bytes(bytes: Buffer): void {
     const free = this.#free();
-    if (bytes.length >= large || bytes.length > free) this.#spill(bytes);
+    // Behind something else it is copied all the same: a write of its own would have to wait, and be copied for that.
+    if (bytes.length > free || (bytes.length >= large && filled === 0)) this.#spill(bytes);
     else filled += bytes.copy(room, filled);
   }
 
