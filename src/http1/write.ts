@@ -2,22 +2,22 @@
 export class FieldText {
   /** Names and values in turn, Host first; sound ones, for nothing is checked here. */
   readonly headers: readonly string[];
-  #host = '';
+  #first = '';
   #others = '';
 
   constructor(headers: readonly string[]) {
     this.headers = headers;
   }
 
-  /** Host, and that the connection is to be kept: servers of HTTP/1.0 would not know. */
-  get host(): string {
-    if (this.#host === '') this.#write();
-    return this.#host;
+  /** The end of the request line, Host, and that the connection is to be kept: servers of HTTP/1.0 would not know. */
+  get first(): string {
+    if (this.#first === '') this.#write();
+    return this.#first;
   }
 
-  /** All others. */
+  /** All others, and the empty line. */
   get others(): string {
-    if (this.#host === '') this.#write();
+    if (this.#first === '') this.#write();
     return this.#others;
   }
 
@@ -25,9 +25,14 @@ export class FieldText {
     const { headers } = this;
     let others = '';
     for (let i = 2; i < headers.length; i += 2) others += `${headers[i]}: ${headers[i + 1]}\r\n`;
-    this.#others = others;
-    this.#host = `${headers[0]}: ${headers[1]}\r\nconnection: keep-alive\r\n`;
+    this.#others = inOnePiece(`${others}\r\n`);
+    this.#first = inOnePiece(` HTTP/1.1\r\n${headers[0]}: ${headers[1]}\r\nconnection: keep-alive\r\n`);
   }
+}
+
+/** The same text. One that was put together is a tree of its parts, which each later use would walk again. */
+function inOnePiece(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 /**
@@ -35,9 +40,9 @@ export class FieldText {
  * @param own fields of this request alone: names and values in turn
  */
 export function requestText(method: string, target: string, fields: FieldText, own: readonly string[] = []): string {
-  let text = `${method} ${target} HTTP/1.1\r\n${fields.host}`;
+  let text = `${method} ${target}${fields.first}`;
   for (let i = 0; i < own.length; i += 2) text += `${own[i]}: ${own[i + 1]}\r\n`;
-  return `${text}${fields.others}\r\n`;
+  return text + fields.others;
 }
 
 /** What stands before a chunk of so many octets. */

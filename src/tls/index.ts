@@ -8,6 +8,7 @@ export { showsOutside } from './confirmation.ts';
 export { ContextStore, type ContextStoreOptions, type Presented, type Refusal } from './context-store.ts';
 export type { Generation, PreparedGeneration, ServedIdentity, Target } from './generation.ts';
 export { exchangedFor } from './holding.ts';
+export { lendReads, unlendReads } from './lent-reads.ts';
 export { type ListenerEvents, TlsListener, type TlsOptionsOfListener } from './listener.ts';
 export { buildNameIndex, lookUp, type NameIndex } from './names.ts';
 export { type RehearsalOptions, rehearse, showsChain } from './rehearsal.ts';

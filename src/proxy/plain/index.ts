@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import type { Connection } from '../../connections/index.ts';
+import { lendReads, unlendReads } from '../../tls/index.ts';
 import { Sweep } from '../../upstream/index.ts';
 import type { RequestHandler } from '../handler.ts';
 import type { Http1, Http1Options } from '../http1.ts';
@@ -53,6 +54,7 @@ export class PlainHttp1 {
     connection.handler = line;
     (socket as LineSocket)[lineOf] = line;
     this.#context.lines.add(line);
+    lendReads(socket, onData);
     socket.on('data', onData);
     socket.on('end', onEnd);
     socket.on('close', onClose);
@@ -63,6 +65,7 @@ export class PlainHttp1 {
     const line = (socket as LineSocket)[lineOf];
     if (line) this.#context.lines.delete(line);
     delete (socket as LineSocket)[lineOf];
+    unlendReads(socket);
     socket.off('data', onData);
     socket.off('end', onEnd);
     socket.off('close', onClose);

@@ -83,12 +83,12 @@ export class PlainBody implements RequestBody, ChunkSink {
     this.#feeder.feed();
   }
 
-  /** @returns how much of it belonged to the body */
+  /** @param bytes lent: they change after the call @returns how much of it belonged to the body */
   take(bytes: Buffer): number {
     if (this.#chunks) return this.#takeChunks(bytes, this.#chunks);
     const part = bytes.length > this.#left ? bytes.subarray(0, this.#left) : bytes;
     this.#left -= part.length;
-    this.#sink?.onBody(part);
+    this.#sink?.onBody(Buffer.from(part));
     if (this.#left === 0) this.#end();
     return part.length;
   }
@@ -104,7 +104,7 @@ export class PlainBody implements RequestBody, ChunkSink {
   }
 
   onChunk(part: Buffer): void {
-    this.#sink?.onBody(part);
+    this.#sink?.onBody(Buffer.from(part));
   }
 
   #takeChunks(bytes: Buffer, chunks: ChunkDecoder): number {

@@ -92,7 +92,7 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
     this.socket.end();
   }
 
-  /** Takes what the client sent. */
+  /** Takes what the client sent. @param chunk lent: it changes after the call */
   read(chunk: Buffer): void {
     if (this.#over) return;
     // A head does not get more time by coming in pieces.
@@ -102,6 +102,7 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
     else if (!this.#answering) this.#next();
     // Up to there it is read on, because a client that leaves is missed only while it is read.
     else if (this.#rest.length >= readAhead) this.socket.pause();
+    if (this.#rest?.buffer === chunk.buffer) this.#rest = Buffer.from(this.#rest);
   }
 
   /** The client sends no more, or is gone. */
@@ -257,7 +258,7 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
     }
     if (request === partial || request === notPlain || request.end > this.#context.maxHeaderSize) {
       this.#over = true;
-      this.#context.handOver(this, bytes);
+      this.#context.handOver(this, Buffer.from(bytes));
       return false;
     }
     this.#pieces = 0;

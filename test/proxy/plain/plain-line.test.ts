@@ -4,6 +4,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { connectRaw, valuesOfField } from '../../support/raw-client.ts';
 import { bounded, controlTime, eventually, metricOf, startFrontDoor, valuesOf } from '../../support/swivel.ts';
 import { response, type Script, startUpstream } from '../../support/upstream.ts';
+import { fill } from '../support/fill.ts';
 import type { Setup } from '../support/paths.ts';
 
 const host = 'Host: app.test\r\n';
@@ -53,6 +54,16 @@ describe('the head of a plain request', () => {
       assert.equal(await metricOf(door.metrics.requests, { code: '408' }), 1);
     });
   }
+
+  test('is kept while others send theirs: what is read is lent', bounded, async (t) => {
+    const { client, door, upstream } = await setUp(t, ({ path }) => response(path));
+    const other = await connectRaw(t, door);
+    const text = get('/a');
+    await new Promise((done) => client.socket.write(text.slice(0, 20), done));
+    assert.equal((await other.request(get(`/${'b'.repeat(100)}`))).status, 200);
+    assert.equal((await client.request(text.slice(20))).body, '/a');
+    assert.equal(upstream.requests.at(-1)?.line, 'GET /a HTTP/1.1');
+  });
 
   test('is not waited for beyond idleTimeout: the connection ends without a word', bounded, async (t) => {
     const time = controlTime(t);
@@ -124,6 +135,34 @@ describe('a plain body that is none', () => {
     assert.ok(client.drained);
     assert.equal(upstream.requests.length, 1);
   });
+});
+
+describe('the body of a plain request', () => {
+  const piece = '0123456789abcdef'.repeat(4096);
+  const parts = 256;
+  const ways = {
+    'of a known length': [`Content-Length: ${parts * piece.length}\r\n\r\n`, piece, ''],
+    'in chunks': ['Transfer-Encoding: chunked\r\n\r\n', `10000\r\n${piece}\r\n`, '0\r\n\r\n'],
+  };
+  for (const [name, [framing = '', part = '', end = '']] of Object.entries(ways)) {
+    test(`${name}, waits for a slow upstream, and is not touched by what others send`, bounded, async (t) => {
+      const { client, door, upstream } = await setUp(t, ({ path, connection }) => {
+        if (path !== '/slow') return response();
+        connection.socket.pause();
+        return undefined;
+      });
+      client.send(`POST /slow HTTP/1.1\r\n${host}${framing}`);
+      const request = await upstream.next();
+      const sent = await fill(client.socket, parts * part.length, Buffer.from(part));
+      assert.ok(sent > 0 && client.socket.writableNeedDrain, 'the upstream should be full');
+      const other = await connectRaw(t, door);
+      for (let i = 0; i < 3; i += 1) await other.request(get(`/${'z'.repeat(10_000)}`));
+      client.send(part.repeat(parts - sent / part.length) + end);
+      request.connection.socket.resume();
+      const body = (await request.body).replaceAll(/(^|\r\n)[0-9a-f]+\r\n/g, '').trimEnd();
+      assert.ok(body === piece.repeat(parts));
+    });
+  }
 });
 
 describe('a client that reads slowly', () => {
