@@ -11,6 +11,7 @@ const order = [
   'catalogue',
   'version',
   'errors',
+  'pace',
   'observe',
   'files',
   'certificates',

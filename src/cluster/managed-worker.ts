@@ -1,6 +1,6 @@
-import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { ConnectionSummary, StopResult } from '../connections/index.ts';
 import { type Finding, SwivelError } from '../errors.ts';
+import { nextTurn } from '../pace.ts';
 import { type Contents, changeBetween, deliveriesBetween } from './change.ts';
 import { Channel, type Wire } from './channel.ts';
 import { type Beginning, type PrimaryMethods, protocol, type Vitals, type WorkerMethods } from './methods.ts';
@@ -167,7 +167,7 @@ export class ManagedWorker {
       const { have } = this;
       for (const parcel of deliveriesBetween(have, contents)) {
         this.#channel.tell('deliver', parcel);
-        await yieldToEvents();
+        await nextTurn();
       }
       return { answer: this.#channel.call('prepare', changeBetween(have, contents, ticketKeys, now)) };
     });

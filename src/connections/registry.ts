@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
-import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { Logger, TrafficMetrics } from '../observe/index.ts';
+import { Pace } from '../pace.ts';
 import { type CertificateTag, Connection } from './connection.ts';
 import { type DrainOptions, type DrainPlan, drainStep, earliest, planCut, planRetirement, planStop } from './policy.ts';
 
@@ -20,8 +20,6 @@ export interface StopResult {
 
 /** Milliseconds between two looks at the draining connections; no look is taken while none drains. */
 const tick = 100;
-/** Milliseconds of work after which the event loop gets a turn. */
-const slice = 8;
 
 const current = { state: 'current' };
 const draining = { state: 'draining' };
@@ -116,12 +114,9 @@ export class ConnectionRegistry {
    */
   async retireClients(isTrusted: (connection: Connection) => boolean, how: 'drain' | 'cut'): Promise<number> {
     let count = 0;
-    let sliceEnd = performance.now() + slice;
+    const pace = new Pace();
     for (const connection of [...this.#connections.values()]) {
-      if (performance.now() > sliceEnd) {
-        await yieldToEvents();
-        sliceEnd = performance.now() + slice;
-      }
+      await pace.rest();
       const { socket, reliedOn } = connection;
       if (socket.destroyed || reliedOn.size === 0 || isTrusted(connection)) continue;
       const now = performance.now();

@@ -3,6 +3,7 @@ import type { CertificateSource } from '../certificates/index.ts';
 import { messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
+import { nextTurn } from '../pace.ts';
 import type { Refusal } from '../tls/index.ts';
 import { Activation } from './activation.ts';
 import { type BundleVerdict, decideBundles } from './bundles.ts';
@@ -224,6 +225,7 @@ export class Reconciler {
           this.#journal.looked();
           continue;
         }
+        await nextTurn();
         const report = await this.#run(request);
         for (const { resolve } of request.waiting) resolve(report);
       } catch (error) {
@@ -271,6 +273,7 @@ export class Reconciler {
     for (const { state } of request.sources) this.#journal.noticed(state.source, state.warnings);
     this.#journal.noticed('ticket-keys', this.#activation.ticketKeys.warnings);
     tell();
+    await nextTurn();
     // What is served is known before the listeners have been asked for it.
     const corrected = await this.#activation.confirm(occasion, decision, now);
     if (corrected) {

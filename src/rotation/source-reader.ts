@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { setTimeout as delay, setImmediate as yieldToEvents } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type CertificateSource,
   defaultValidation,
@@ -14,6 +14,7 @@ import {
 } from '../certificates/index.ts';
 import { type Finding, finding, messageOf } from '../errors.ts';
 import { FileFault, LayeredMap, type WatchTarget } from '../files/index.ts';
+import { nextTurn, Pace } from '../pace.ts';
 import type { Candidate } from './types.ts';
 
 /** What one source holds now. */
@@ -56,9 +57,6 @@ interface Wanted extends PromiseWithResolvers<SourceState> {
   /** Paths of which something was heard; null: anything may have changed. */
   stirred: Set<string> | null;
 }
-
-/** Milliseconds of validating after which the event loop gets a turn. */
-const slice = 8;
 
 /** Loads one source and validates what changed. A source that hangs holds up nobody but itself. */
 export class SourceReader {
@@ -166,6 +164,7 @@ export class SourceReader {
   async #load(options: LoadOptions): Promise<SourceState> {
     try {
       const material = await this.source.load(options);
+      await nextTurn();
       const bundles = this.#bundlesOf(material);
       const candidates = this.#amended(material) ?? (await this.#validateAll(material, bundles !== null));
       this.#plain = material.findings.length === 0 ? material.identities : null;
@@ -207,16 +206,13 @@ export class SourceReader {
       if (one.identity !== undefined && !isTrust) addFinding(candidates, this.source.id, one.identity, one);
     }
     const seen = new Map<string, Validated>();
-    let sliceEnd = performance.now() + slice;
+    const pace = new Pace();
     for (const identity of material.identities) {
       const candidate = this.#validate(identity, seen);
       const known = candidates.get(identity.id)?.findings;
       candidates.set(identity.id, known ? { ...candidate, findings: [...known, ...candidate.findings] } : candidate);
       // Thousands that are new take seconds, in which others want to be heard.
-      if (performance.now() > sliceEnd) {
-        await yieldToEvents();
-        sliceEnd = performance.now() + slice;
-      }
+      await pace.rest();
     }
     this.#validated = seen;
     return candidates;

@@ -1,7 +1,7 @@
-import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import type { Finding } from '../errors.ts';
 import { LayeredMap } from '../files/index.ts';
+import { Pace } from '../pace.ts';
 import { contextFailure, Served } from './contexts.ts';
 import { type ContextCache, LazyContext } from './lazy-context.ts';
 
@@ -21,8 +21,6 @@ export interface BuildingOptions {
   readonly now: number;
 }
 
-/** Milliseconds of building contexts after which the event loop gets a turn. */
-const slice = 8;
 /** New contexts up to which each is built before it is committed. */
 const builtAtOnce = 100;
 
@@ -37,7 +35,7 @@ export class Building {
   readonly #base: Base;
   readonly #cache: ContextCache;
   readonly #options: BuildingOptions;
-  #sliceEnd = performance.now() + slice;
+  readonly #pace = new Pace();
 
   constructor(base: Base, cache: ContextCache, options: BuildingOptions) {
     this.#base = base;
@@ -131,9 +129,7 @@ export class Building {
 
   async #prove(one: Served, served: Map<string, Served>, before: ReadonlyMap<string, Served>): Promise<void> {
     if (!this.proves(one)) this.putBack(one, served, before);
-    if (performance.now() <= this.#sliceEnd) return;
-    await yieldToEvents();
-    this.#sliceEnd = performance.now() + slice;
+    await this.#pace.rest();
   }
 
   #one(identity: ValidatedIdentity, before: Served | undefined): Served {

@@ -47,6 +47,8 @@ export class TlsListener {
   /** The default when a connection was accepted: that is what the TLS layer shows when no name is asked for. */
   readonly #defaults = new WeakMap<Socket, ServedIdentity>();
   readonly #unsubscribe: () => void;
+  /** What the default context depends on. */
+  #madeOf: { fingerprint: string | undefined; bundles: unknown; ticketKeys: Buffer } | null = null;
   #address: ListenAddress;
 
   constructor(address: ListenAddress, store: ContextStore, options: TlsOptionsOfListener, events: ListenerEvents) {
@@ -81,7 +83,7 @@ export class TlsListener {
     this.#server.on('secureConnection', (secure) => this.#secured(secure));
     this.#server.on('tlsClientError', (error, secure) => this.#failed(error, secure));
     // The callback for server names runs neither without a name nor for resumed sessions: those get the server's own context.
-    this.#unsubscribe = store.onCommit((generation) => this.#server.setSecureContext(this.#contextOptions(generation)));
+    this.#unsubscribe = store.onCommit((generation) => this.#renew(generation));
   }
 
   /** Starts to accept. @param socket bound to the address, when there is one already @throws SwivelError LISTEN_FAILED */
@@ -102,6 +104,18 @@ export class TlsListener {
   close(): void {
     this.#unsubscribe();
     if (this.#server.listening) this.#server.close();
+  }
+
+  /** Renews the default context, if it is made of something else now: that takes longer than all the rest of a commit. */
+  #renew(generation: Generation): void {
+    const { fallback, bundles } = generation;
+    const { ticketKeys } = this.#store;
+    const fingerprint = fallback?.identity.fingerprint;
+    const before = this.#madeOf;
+    const isSame = before !== null && before.fingerprint === fingerprint && before.bundles === bundles;
+    if (isSame && before.ticketKeys.equals(ticketKeys)) return;
+    this.#madeOf = { fingerprint, bundles, ticketKeys };
+    this.#server.setSecureContext(this.#contextOptions(generation));
   }
 
   /** All of them, each time: `setSecureContext` resets what is left out, ticket keys above all. */

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { duplexPair } from 'node:stream';
 import {
   connect,
   createSecureContext,
@@ -10,9 +9,11 @@ import {
   TLSSocket,
 } from 'node:tls';
 import { messageOf, systemCode } from '../errors.ts';
+import { nextTurn } from '../pace.ts';
 import { clientContext } from './client-context.ts';
 import { contextOptions } from './contexts.ts';
 import type { Generation, ServedIdentity } from './generation.ts';
+import { memoryPair } from './memory-pair.ts';
 import { lookUp } from './names.ts';
 
 /** What the listeners use; a rehearsal must meet the same. */
@@ -44,6 +45,7 @@ export async function rehearse(
   } catch (error) {
     return messageOf(error);
   }
+  await nextTurn();
   const versions = versionsOf(options);
   const trials = namesToTry(served, generation).flatMap((name) => versions.map((version) => ({ name, version })));
   for (let i = 0; i < trials.length; i += together) {
@@ -89,7 +91,7 @@ async function shakeHands(
   fallback: SecureContext,
   { ciphers }: RehearsalOptions,
 ): Promise<string | null> {
-  const [near, far] = duplexPair();
+  const [near, far] = memoryPair();
   const server = new TLSSocket(far as Socket, {
     isServer: true,
     secureContext: fallback,

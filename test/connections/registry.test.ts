@@ -374,6 +374,7 @@ test(
       members[1]?.connection.destroy();
       return false;
     }, 'drain');
+    await null;
     assert.equal(asked.length, 1, 'others get their turn');
     await Promise.all(members.slice(1, 2).map(gone));
     assert.equal(await judged, 2);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Delays } from '../../src/rotation/delays.ts';
-import { bounded, eventually, metricOf } from '../support/swivel.ts';
+import { bounded, eventually, metricOf, settle } from '../support/swivel.ts';
 import { authority, hour } from '../tls/support/identities.ts';
 import { watching } from './support/rotation.ts';
 import { scene } from './support/scene.ts';
@@ -70,6 +70,7 @@ test('a renewal waits, says until when, and is served then by itself', bounded, 
   assert.equal((await log.until('rotation', 'a'))['trigger'], 'schedule');
   await eventually(() => told()[0] === 'applied');
   assert.deepEqual([served(), served('b')], [v2.fingerprint256, b1.fingerprint256]);
+  await settle();
   clock += minute;
   t.mock.timers.tick(minute);
   await log.until('rotation', 'b');

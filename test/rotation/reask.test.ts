@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bounded, eventually } from '../support/swivel.ts';
+import { bounded, eventually, settle } from '../support/swivel.ts';
 import { authority, hour, materialOf } from '../tls/support/identities.ts';
 import { FakeSource, rotation, watching } from './support/rotation.ts';
 
@@ -25,9 +25,7 @@ async function following(
     clock += ms;
     t.mock.timers.tick(ms);
   };
-  /** Lets the run that may be under way come to its end, without reading anything. */
-  const settle = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
-  return { ...rotating, pass, settle, now: () => clock };
+  return { ...rotating, pass, now: () => clock };
 }
 
 const asking = (leaf = v1) => new FakeSource('s', materialOf('a', leaf, 's'));
@@ -38,7 +36,7 @@ test(
   async (t) => {
     const source = asking();
     source.askAgainAt = Date.now() + hour;
-    const { pass, settle, log, servedBy } = await following(t, source);
+    const { pass, log, servedBy } = await following(t, source);
     const { loads } = source;
     pass(0.94 * hour);
     await settle();
@@ -62,7 +60,7 @@ test(
     const source = asking();
     const other = new FakeSource('o', materialOf('b', b1, 'o'));
     source.askAgainAt = 0;
-    const { pass, settle } = await following(t, source, other);
+    const { pass } = await following(t, source, other);
     const before = [source.loads, other.loads];
     for (let i = 1; i <= 5; i++) {
       pass(999);
@@ -79,7 +77,7 @@ test(
 test('a source that fails is asked again ever more rarely, then as it wants to be', bounded, async (t) => {
   const source = asking();
   source.askAgainAt = 0;
-  const { pass, settle } = await following(t, source);
+  const { pass } = await following(t, source);
   let failing = true;
   const load = source.load.bind(source);
   source.load = async () => {
@@ -110,7 +108,7 @@ test('a source that stays broken is not asked more often because another one wan
     broken.loads += 1;
     return Promise.reject(new Error('out of order'));
   };
-  const { pass, settle } = await following(t, busy, broken);
+  const { pass } = await following(t, busy, broken);
   for (const wait of [25, 50, 100, 200, 400, 800, 1600, 3200, 6400]) {
     pass(wait);
     await settle();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bounded, eventually, metricOf } from '../support/swivel.ts';
+import { bounded, eventually, metricOf, settle } from '../support/swivel.ts';
 import { authority, hour } from '../tls/support/identities.ts';
 import { rotation, watching } from './support/rotation.ts';
 import { damaged, scene } from './support/scene.ts';
@@ -119,6 +119,7 @@ test('when the one that was gone back to expires, what is on disk takes over by 
   clock += hour + 1000;
   t.mock.timers.tick(hour + 1000);
   await eventually(() => served() === v2.fingerprint256);
+  await settle();
   assert.deepEqual(told(), ['applied', 'serving', null]);
   await reconciler.runOnce('event');
   assert.deepEqual(told(), ['unchanged', 'serving', null]);

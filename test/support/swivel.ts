@@ -169,6 +169,11 @@ export async function eventually(isTrue: () => boolean | Promise<boolean>): Prom
   }
 }
 
+/** Lets come to an end what is under way in turns of the event loop and waits for nothing else, such as a run without files to read. */
+export async function settle(): Promise<void> {
+  for (let turns = 0; turns < 20; turns++) await nextTurn();
+}
+
 /** The value of a counter or gauge for some labels; 0 when it was never touched. */
 export async function metricOf(
   metric: { get(): Promise<{ values: { value: number; labels: object }[] }> },
