@@ -5,7 +5,8 @@
  *         [--connections 10000] [--certificates 10000]
  *
  * The proxy has one processor to itself, load and upstream another. Processor time is that of all processes of the proxy;
- * figures are medians of the rounds, ratios are taken within a round and shown with their spread. A wrong answer fails
+ * figures are medians of the rounds, ratios are taken within a round and shown with their spread. What was measured while the
+ * machine was slowed by others is measured again, up to three times. A wrong answer fails
  * the run. `SWIVEL_MAIN=/path/to/src/main.ts` measures another checkout of Swivel.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

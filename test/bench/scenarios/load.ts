@@ -66,6 +66,7 @@ export function figuresOf(unit: string, units: string): Figure[] {
     { name: 'pss', title: 'PSS', unit: 'MiB' },
     { name: 'rss', title: 'RSS', unit: 'MiB' },
     { name: 'neighbours', title: 'taken by others', unit: '%' },
+    { name: 'slowdown', title: 'slowed by others', unit: '×' },
   ];
 }
 

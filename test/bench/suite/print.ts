@@ -49,7 +49,7 @@ export function toMarkdown(scenarios: readonly Scenario[], evaluations: readonly
 }
 
 /** Figures that tell how good the measurement is, and not how good the proxy. */
-const aboutTheRun = ['busy', 'neighbours', 'rss'];
+const aboutTheRun = ['busy', 'neighbours', 'slowdown', 'rss'];
 
 function isForReaders({ name }: Figure): boolean {
   return !aboutTheRun.includes(name);

@@ -4,7 +4,7 @@ import { runScenario } from './run.ts';
 import type { Stage } from './stage.ts';
 import type { Scenario } from './types.ts';
 
-const stage = {} as Stage;
+const stage = { speed: { slowdown: async () => 1 } } as unknown as Stage;
 
 function peerOf(name: string) {
   return { name, how: 'never', find: async () => ({ version: '1' }), start: () => Promise.reject(new Error('unused')) };
@@ -35,6 +35,6 @@ test('each round takes all peers in turn; a peer with a wrong answer has no figu
   const peers = ['good', 'bad', 'lame', 'uninvited'].map(peerOf);
   const { rounds, failed } = await runScenario(scenario, peers, 3, stage);
   assert.deepEqual(steps, ['good 1', 'bad 1', 'good 2', 'bad 2', 'bad ends', 'good 3', 'good ends']);
-  assert.deepEqual(rounds, { good: [{ cpu: 1 }, { cpu: 2 }, { cpu: 3 }] });
+  assert.deepEqual(rounds, { good: [1, 2, 3].map((cpu) => ({ cpu, slowdown: 1 })) });
   assert.deepEqual(failed, { bad: 'wrong answers', lame: 'does not start' });
 });

@@ -1,6 +1,7 @@
 import type { Peer } from '../peers/types.ts';
 import type { Stage } from './stage.ts';
 import type { Sample, Scenario, Trial } from './types.ts';
+import { undisturbed } from './undisturbed.ts';
 
 export interface ScenarioResult {
   scenario: string;
@@ -42,7 +43,8 @@ export async function runScenario(
     for (let round = 1; round <= rounds; round++) {
       console.error(`  round ${round} of ${rounds}`);
       for (const [name, trial] of trials) {
-        const sample = await attempt(name, () => trial.measure());
+        const slowdown = () => stage.speed.slowdown();
+        const sample = await attempt(name, () => undisturbed(() => trial.measure(), slowdown, scenario.once));
         if (sample) result.rounds[name]?.push(sample);
       }
     }

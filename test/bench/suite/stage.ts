@@ -7,6 +7,7 @@ import { freePort } from '../peers/process.ts';
 import type { Peer, RunningPeer, Setting } from '../peers/types.ts';
 import { Neighbours } from '../support/proc.ts';
 import { CpuMeter, memoryOfTree, processTree } from '../support/process-tree.ts';
+import { SpeedProbe } from '../support/speed.ts';
 import { type BenchUpstream, startNodeUpstream, startStaticUpstream } from '../support/upstreams.ts';
 import { type Processors, pinClients, raiseFileLimit } from './processors.ts';
 
@@ -44,6 +45,8 @@ export class Stage {
   readonly authority: Authority;
   readonly leaves: { readonly ecdsa: Leaf; readonly rsa: Leaf };
   readonly processors: Processors;
+  /** Of the processor that the proxy has. */
+  readonly speed: SpeedProbe;
   readonly #upstreams: Record<SiteOptions['upstream'], BenchUpstream>;
   readonly #sites = new Set<Site>();
 
@@ -59,6 +62,7 @@ export class Stage {
     this.idleConnections = options.idleConnections;
     this.certificates = options.certificates;
     this.processors = processors;
+    this.speed = new SpeedProbe(processors.proxy);
     this.authority = authority;
     this.leaves = leaves;
     this.#upstreams = upstreams;
@@ -122,6 +126,7 @@ export class Stage {
   }
 
   async close(): Promise<void> {
+    this.speed.stop();
     await Promise.all([...this.#sites].map((site) => site.stop()));
     await Promise.all(Object.values(this.#upstreams).map((upstream) => upstream.stop()));
   }

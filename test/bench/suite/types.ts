@@ -35,5 +35,7 @@ export interface Scenario {
   /** The first one is compared between peers. */
   readonly figures: readonly Figure[];
   readonly targets: readonly Target[];
+  /** It takes too long to be measured again when others disturb it. */
+  readonly once?: boolean;
   begin(stage: Stage, peer: Peer): Promise<Trial>;
 }
