@@ -51,6 +51,16 @@ function digit(bytes: Buffer, at: number): number {
   return value >= 0 && value <= 9 ? value : Number.NaN;
 }
 
+/** Whether it is a decimal number that is exact. */
+function isNumber(text: string): boolean {
+  if (text.length === 0 || text.length > 15) return false;
+  for (let i = 0; i < text.length; i += 1) {
+    const octet = text.charCodeAt(i);
+    if (octet < 0x30 || octet > 0x39) return false;
+  }
+  return true;
+}
+
 function assemble(text: string, status: number, minor: number, end: number): PlainResponse | typeof notPlain {
   const headers: string[] = [];
   let length = untilClose;
@@ -63,7 +73,7 @@ function assemble(text: string, status: number, minor: number, end: number): Pla
     headers.push(name, value);
     switch (name.length === 10 || name.length === 14 || name.length === 17 ? name.toLowerCase() : '') {
       case 'content-length':
-        if (length !== untilClose || !/^[0-9]{1,15}$/.test(value)) return notPlain;
+        if (length !== untilClose || !isNumber(value)) return notPlain;
         length = Number(value);
         break;
       case 'transfer-encoding':
@@ -71,7 +81,8 @@ function assemble(text: string, status: number, minor: number, end: number): Pla
         length = inChunks;
         break;
       case 'connection':
-        if (/(^|,)[ \t]*close[ \t]*(,|$)/i.test(value)) closes = true;
+        if (value === 'keep-alive') keepsAlive = true;
+        else if (/(^|,)[ \t]*close[ \t]*(,|$)/i.test(value)) closes = true;
         else if (/(^|,)[ \t]*keep-alive[ \t]*(,|$)/i.test(value)) keepsAlive = true;
         break;
       case 'keep-alive': {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { coversHost } from '../certificates/index.ts';
 import type { ClientCertificate } from '../connections/index.ts';
 import type { FieldText } from '../http1/index.ts';
@@ -7,6 +6,7 @@ import { type Authority, parseAuthority } from './authority.ts';
 import { fieldNamesFor } from './field-names.ts';
 import { type ForwardingOptions, type ReadFields, readFields, type SentFields, sentFields } from './headers.ts';
 import { type ClientFacts, type Refusal, type RequestHead, refuse } from './request.ts';
+import { createRequestId } from './request-id.ts';
 import type { Router } from './router.ts';
 
 /** A request that goes upstream, as it goes there. */
@@ -58,7 +58,7 @@ export function decide(head: RequestHead, client: ClientFacts, context: Decision
     method: head.method,
     path,
     fields: text,
-    requestId: requestId ?? randomUUID(),
+    requestId: requestId ?? createRequestId(),
     framing,
     // HTTP/1.0 knows no interim responses (RFC 9110 §10.1.1), and without a body there is nothing to wait for.
     expectsContinue: fields.expect !== undefined && head.version !== '1.0' && framing !== null,

@@ -237,7 +237,14 @@ function quoted(text: string): string {
   return /^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
-const hopByHopLengths = new Set([...hopByHop].map(({ length }) => length));
+/** The first letters, lower case, of the fields of a response that are not simply passed on, by the lengths of their names. */
+const notable: readonly (readonly number[])[] = initialsOf([...hopByHop, 'x-request-id']);
+
+function initialsOf(names: readonly string[]): number[][] {
+  const byLength: number[][] = Array.from({ length: 32 }, () => []);
+  for (const name of names) byLength[name.length]?.push(name.charCodeAt(0));
+  return byLength;
+}
 
 /**
  * Edits the fields of a response: hop-by-hop ones out, the id of the request in.
@@ -249,8 +256,8 @@ export function responseHeaders(received: readonly string[], requestId?: string)
   const headers: string[] = [];
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] as string;
-    const { length } = name;
-    if (length === 12 || hopByHopLengths.has(length)) {
+    // Most fields are known by that to be the application's own.
+    if (notable[name.length]?.includes(name.charCodeAt(0) | 0x20)) {
       const lower = name.toLowerCase();
       if (lower === 'connection' && !isUsual(received[i + 1] as string)) named = namedBy(received);
       if (hopByHop.has(lower) || (lower === 'x-request-id' && requestId !== undefined)) continue;
