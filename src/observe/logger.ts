@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module';
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type Pretty from 'pino-pretty';
+import { instant } from './instant.ts';
+import { censored, secretNames, withoutSecrets } from './secrets.ts';
 import { TurnBatch } from './turn-batch.ts';
 
 export type { Logger } from 'pino';
@@ -33,13 +35,10 @@ export function createLogger(
   const settings = {
     level: options.level,
     base: bindings ?? null,
-    timestamp: () => `,"time":"${new Date().toISOString()}"`,
-    formatters: { level: (label: string) => ({ level: label }) },
-    // Nothing hands a key to the logger; should a later change do so by mistake, it does not come out.
-    redact: {
-      paths: ['key', 'keyPem', 'passphrase', 'ticketKeys', '*.key', '*.keyPem', '*.passphrase'],
-      censor: '[secret]',
-    },
+    timestamp: () => `,"time":"${instant(Date.now())}"`,
+    formatters: { level: (label: string) => ({ level: label }), log: withoutSecrets },
+    // The fields of child loggers.
+    redact: { paths: secretNames, censor: censored },
   };
   if (destination) return pino(settings, destination);
   if (readable) {

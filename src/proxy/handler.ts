@@ -128,9 +128,9 @@ class Account implements Reporter {
         event: 'request',
         client: address,
         method: head.method,
-        host: head.authority ?? hostOf(head),
+        host: head.authority ?? head.memo?.read?.host ?? hostOf(head),
         // Without the query: it is where secrets travel.
-        path: head.target.split('?', 1)[0],
+        path: withoutQuery(head.target),
         version: head.version,
         status,
         bytes,
@@ -164,6 +164,11 @@ function labelsFor(method: string, status: number): RequestLabels {
   const made = { method: name, code: String(status) };
   labels.set(status, made);
   return made;
+}
+
+function withoutQuery(target: string): string {
+  const at = target.indexOf('?');
+  return at < 0 ? target : target.slice(0, at);
 }
 
 function hostOf(head: RequestHead): string | undefined {
