@@ -28,7 +28,7 @@ export const caddy: Peer = {
 };
 
 function configure(setting: Setting, adminPort: number): string {
-  const { port, upstreamPort, certificateFile, servername } = setting;
+  const { directory, port, upstreamPort, certificateFile, servername, accessLog } = setting;
   return `{
   admin 127.0.0.1:${adminPort}
   auto_https disable_redirects
@@ -42,6 +42,14 @@ function configure(setting: Setting, adminPort: number): string {
 https://${servername}:${port} {
   bind 127.0.0.1
   tls ${certificateFile} ${certificateFile}
+  ${
+    accessLog
+      ? `log {
+    output file ${directory}/access.log
+    level INFO
+  }`
+      : ''
+  }
   reverse_proxy 127.0.0.1:${upstreamPort} {
     transport http {
       keepalive_idle_conns_per_host 128

@@ -24,7 +24,7 @@ export const nginx: Peer = {
   },
 };
 
-function configure({ directory, port, upstreamPort, certificateFile }: Setting): string {
+function configure({ directory, port, upstreamPort, certificateFile, accessLog }: Setting): string {
   const temporaryPaths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return `
 daemon off;
@@ -34,7 +34,7 @@ pid ${directory}/nginx.pid;
 error_log ${directory}/error.log warn;
 events { worker_connections 32768; }
 http {
-  access_log off;
+  access_log ${accessLog ? `${directory}/access.log` : 'off'};
   ${temporaryPaths.map((name) => `${name}_temp_path ${directory}/${name};`).join('\n  ')}
   keepalive_requests 10000000;
   client_max_body_size 0;

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { workerSpreads } from '../support/spreads.ts';
@@ -27,18 +27,36 @@ export const swivel: Peer = {
   },
 
   async start(setting: Setting): Promise<RunningPeer> {
-    const { directory, port, upstreamPort, certificateFile, workers, adminPort, cpu } = setting;
-    const upstream = `http://127.0.0.1:${upstreamPort}`;
-    const flags = ['--certs', dirname(certificateFile), '--upstream', upstream, '--listen', `127.0.0.1:${port}`];
+    const { directory, workers, cpu } = setting;
     const several = workers !== undefined && workers > 1;
-    const log = ['--log-format', 'json', '--log-level', several ? 'debug' : 'warn'];
-    const admin = adminPort === undefined ? 'off' : `127.0.0.1:${adminPort}`;
-    const more = ['--admin', admin, '--workers', String(workers ?? 1), ...log];
+    const configuration = join(directory, 'swivel.yaml');
+    // JSON is YAML.
+    await writeFile(configuration, JSON.stringify(configure(setting)));
     const server = new ServerProcess(
-      ...pinned(cpu, process.execPath, [...nodeFlags(), main, 'serve', ...flags, ...more]),
+      ...pinned(cpu, process.execPath, [...nodeFlags(), main, 'serve', '--config', configuration]),
       directory,
     );
     const spreads = () => workerSpreads(join(directory, 'output.log'), workers ?? 1);
     return { pid: server.pid, stop: () => server.stop(), ...(several && { spreads }) };
   },
 };
+
+function configure({
+  port,
+  upstreamPort,
+  certificateFile,
+  workers = 1,
+  adminPort,
+  accessLog = false,
+}: Setting): object {
+  const level = accessLog ? 'info' : workers > 1 ? 'debug' : 'warn';
+  return {
+    listeners: [{ address: `127.0.0.1:${port}` }],
+    certificates: [{ path: dirname(certificateFile) }],
+    upstreams: { application: { targets: [`http://127.0.0.1:${upstreamPort}`] } },
+    routes: [{ upstream: 'application' }],
+    admin: { address: adminPort === undefined ? 'off' : `127.0.0.1:${adminPort}` },
+    log: { format: 'json', level, access: accessLog },
+    workers,
+  };
+}

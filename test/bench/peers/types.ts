@@ -15,6 +15,8 @@ export interface Setting {
   cpu?: number | undefined;
   /** Swivel only: port of its admin endpoints; none when left out. */
   adminPort?: number | undefined;
+  /** Writes a line for each request into a file. */
+  accessLog?: boolean | undefined;
   /** Serves every certificate of the directory that `certificateFile` is in, not that one file. */
   wholeDirectory?: boolean | undefined;
 }

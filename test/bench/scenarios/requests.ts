@@ -22,6 +22,15 @@ export const keepAlive = loadScenario({
   ...downloads(small, 64),
 });
 
+export const accessLog = loadScenario({
+  name: 'access-log',
+  title: 'The same, with a line in the access log for each request',
+  unit: 'request',
+  peers: ['nginx', 'caddy', 'swivel'],
+  site: () => ({ upstream: 'static', accessLog: true }),
+  ...downloads(small, 64),
+});
+
 export const body100k = loadScenario({
   name: 'body-100k',
   title: '100 KiB responses, 16 connections',

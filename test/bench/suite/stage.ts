@@ -32,6 +32,8 @@ export interface SiteOptions {
   leaf?: Leaf | undefined;
   /** Serves a directory of certificates that is there already, `leaf` among them, in this file. */
   among?: string | undefined;
+  /** A line is logged for each request. */
+  accessLog?: boolean | undefined;
   /** Not to be waited for: the caller measures how long its start takes. */
   starting?: boolean | undefined;
 }
@@ -102,6 +104,7 @@ export class Stage {
       adminPort: await freePort(),
       cpu: this.processors.proxy,
       wholeDirectory: options.among !== undefined,
+      accessLog: options.accessLog,
     };
     const site = new Site(peer, setting, await peer.start(setting), this);
     this.#sites.add(site);
