@@ -1,49 +1,69 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { test } from 'node:test';
-import { inTurn, nextTurn, Pace } from '../src/pace.ts';
+import { type TestContext, test } from 'node:test';
+import { inTurn, nextTurn, rest } from '../src/pace.ts';
 import { memoryPair } from '../src/tls/memory-pair.ts';
 import { bounded } from './support/swivel.ts';
 
-test('each step has a turn of the event loop of its own, whoever wants it', bounded, async () => {
+/** A clock that only work moves on. */
+function clockOf(t: TestContext): { work(milliseconds: number): void } {
+  let now = performance.now() + 1000;
+  t.mock.method(performance, 'now', () => now);
+  return {
+    work: (milliseconds) => {
+      now += milliseconds;
+    },
+  };
+}
+
+test('steps follow each other in their order; in one turn while they are short', bounded, async (t) => {
+  const { work } = clockOf(t);
   const log: string[] = [];
-  let turn = 0;
-  const steps = Promise.withResolvers<void>();
-  const step = (name: string, then = () => {}) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const step = (name: string, milliseconds: number, then = () => {}) =>
     inTurn(() => {
-      log.push(`${name} in turn ${turn}`);
+      work(milliseconds);
+      log.push(name);
       then();
     });
-  };
-  step('a', () => step('c'));
-  step('b');
-  step('', steps.resolve);
-  for (; log.length < 4; turn += 1) await nextTurn();
-  await steps.promise;
-  const turns = log.map((line) => line.split(' ').at(-1));
-  assert.deepEqual(
-    log.map((line) => line.split(' ')[0]),
-    ['a', 'b', '', 'c'],
-  );
-  assert.equal(new Set(turns).size, 4);
+  step('short', 0.4, () => step('last', 0, resolve));
+  step('longer', 0.8);
+  step('third', 0);
+  await nextTurn();
+  assert.deepEqual(log, ['short', 'longer']);
+  await promise;
+  assert.deepEqual(log, ['short', 'longer', 'third', 'last']);
 });
 
-test('long work lets others have their turn, short work does not wait for it', bounded, async () => {
-  const pace = new Pace();
+test('a step that throws does not stop those behind it', bounded, async (t) => {
+  const thrown = Promise.withResolvers<unknown>();
+  process.setUncaughtExceptionCaptureCallback(thrown.resolve);
+  t.after(() => process.setUncaughtExceptionCaptureCallback(null));
+  inTurn(() => {
+    throw new Error('step');
+  });
+  const behind = new Promise<void>((done) => inTurn(done));
+  assert.match(String(await thrown.promise), /step/);
+  await behind;
+});
+
+test('long work lets others have their turn, short work does not wait for it', bounded, async (t) => {
+  const { work } = clockOf(t);
+  await rest();
   let others = 0;
-  const other = setImmediate(() => {
+  setImmediate(() => {
     others += 1;
   });
-  await pace.rest();
+  work(0.5);
+  await rest();
   assert.equal(others, 0);
-  for (const end = performance.now() + 3; performance.now() < end; );
-  await pace.rest();
+  work(1);
+  await rest();
   assert.equal(others, 1);
-  clearImmediate(other);
 });
 
 test(
-  'what is written to one end in memory comes out of the other in later turns, and so does the end',
+  'what is written to one end in memory comes out of the other afterwards, and so does the end',
   bounded,
   async () => {
     const [near, far] = memoryPair();

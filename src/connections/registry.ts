@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Logger, TrafficMetrics } from '../observe/index.ts';
-import { Pace } from '../pace.ts';
+import { rest } from '../pace.ts';
 import { type CertificateTag, Connection } from './connection.ts';
 import { type DrainOptions, type DrainPlan, drainStep, earliest, planCut, planRetirement, planStop } from './policy.ts';
 
@@ -114,9 +114,8 @@ export class ConnectionRegistry {
    */
   async retireClients(isTrusted: (connection: Connection) => boolean, how: 'drain' | 'cut'): Promise<number> {
     let count = 0;
-    const pace = new Pace();
     for (const connection of [...this.#connections.values()]) {
-      await pace.rest();
+      await rest();
       const { socket, reliedOn } = connection;
       if (socket.destroyed || reliedOn.size === 0 || isTrusted(connection)) continue;
       const now = performance.now();

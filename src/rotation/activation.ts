@@ -1,6 +1,6 @@
 import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import type { Finding } from '../errors.ts';
-import { nextTurn } from '../pace.ts';
+import { rest } from '../pace.ts';
 import type { Refusal } from '../tls/index.ts';
 import { decide } from './decide.ts';
 import { CarriedOut, decideChanges } from './decide-changes.ts';
@@ -178,7 +178,7 @@ export class Activation {
   ): Promise<void> {
     const before = this.#publisher.current.bundles;
     const drained = await publication.commit();
-    await nextTurn();
+    await rest();
     if (trigger !== 'start') this.#journal.trustChanged(before, this.#publisher.current.bundles);
     this.#publishedAt = now;
     const replaced: ValidatedIdentity[] = [];

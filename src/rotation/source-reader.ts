@@ -14,7 +14,7 @@ import {
 } from '../certificates/index.ts';
 import { type Finding, finding, messageOf } from '../errors.ts';
 import { FileFault, LayeredMap, type WatchTarget } from '../files/index.ts';
-import { nextTurn, Pace } from '../pace.ts';
+import { rest } from '../pace.ts';
 import type { Candidate } from './types.ts';
 
 /** What one source holds now. */
@@ -164,7 +164,7 @@ export class SourceReader {
   async #load(options: LoadOptions): Promise<SourceState> {
     try {
       const material = await this.source.load(options);
-      await nextTurn();
+      await rest();
       const bundles = this.#bundlesOf(material);
       const candidates = this.#amended(material) ?? (await this.#validateAll(material, bundles !== null));
       this.#plain = material.findings.length === 0 ? material.identities : null;
@@ -206,13 +206,12 @@ export class SourceReader {
       if (one.identity !== undefined && !isTrust) addFinding(candidates, this.source.id, one.identity, one);
     }
     const seen = new Map<string, Validated>();
-    const pace = new Pace();
     for (const identity of material.identities) {
       const candidate = this.#validate(identity, seen);
       const known = candidates.get(identity.id)?.findings;
       candidates.set(identity.id, known ? { ...candidate, findings: [...known, ...candidate.findings] } : candidate);
       // Thousands that are new take seconds, in which others want to be heard.
-      await pace.rest();
+      await rest();
     }
     this.#validated = seen;
     return candidates;

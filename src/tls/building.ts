@@ -1,7 +1,7 @@
 import type { TrustBundle, ValidatedIdentity } from '../certificates/index.ts';
 import type { Finding } from '../errors.ts';
 import { LayeredMap } from '../files/index.ts';
-import { Pace } from '../pace.ts';
+import { rest } from '../pace.ts';
 import { contextFailure, Served } from './contexts.ts';
 import { type ContextCache, LazyContext } from './lazy-context.ts';
 
@@ -35,7 +35,6 @@ export class Building {
   readonly #base: Base;
   readonly #cache: ContextCache;
   readonly #options: BuildingOptions;
-  readonly #pace = new Pace();
 
   constructor(base: Base, cache: ContextCache, options: BuildingOptions) {
     this.#base = base;
@@ -129,7 +128,7 @@ export class Building {
 
   async #prove(one: Served, served: Map<string, Served>, before: ReadonlyMap<string, Served>): Promise<void> {
     if (!this.proves(one)) this.putBack(one, served, before);
-    await this.#pace.rest();
+    await rest();
   }
 
   #one(identity: ValidatedIdentity, before: Served | undefined): Served {

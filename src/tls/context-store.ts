@@ -1,7 +1,7 @@
 import type { SecureContext } from 'node:tls';
 import { coversHost, normalizeName, type TrustBundle, type ValidatedIdentity } from '../certificates/index.ts';
 import { type Finding, finding, SwivelError } from '../errors.ts';
-import { nextTurn } from '../pace.ts';
+import { rest } from '../pace.ts';
 import { Building } from './building.ts';
 import { contextFailure, rehearsalFailure, type Served } from './contexts.ts';
 import {
@@ -128,7 +128,7 @@ export class ContextStore {
         served = without;
         generation = assemble();
       }
-      await nextTurn();
+      await rest();
       const [refused] = await Promise.all([this.#rehearse(building, generation), meanwhile(generation)]);
       if (refused.size > 0) {
         // In copies: others may have been given the generation as it was to be.

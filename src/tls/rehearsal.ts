@@ -9,7 +9,7 @@ import {
   TLSSocket,
 } from 'node:tls';
 import { messageOf, systemCode } from '../errors.ts';
-import { nextTurn } from '../pace.ts';
+import { rest } from '../pace.ts';
 import { clientContext } from './client-context.ts';
 import { contextOptions } from './contexts.ts';
 import type { Generation, ServedIdentity } from './generation.ts';
@@ -45,7 +45,7 @@ export async function rehearse(
   } catch (error) {
     return messageOf(error);
   }
-  await nextTurn();
+  await rest();
   const versions = versionsOf(options);
   const trials = namesToTry(served, generation).flatMap((name) => versions.map((version) => ({ name, version })));
   for (let i = 0; i < trials.length; i += together) {

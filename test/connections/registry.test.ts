@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { type Connection, ConnectionRegistry, type DrainOptions, type Protocol } from '../../src/connections/index.ts';
 import { createLogger, createMetrics } from '../../src/observe/index.ts';
-import { bounded, metricOf } from '../support/swivel.ts';
+import { bounded, eventually, metricOf } from '../support/swivel.ts';
 
 const hour = 3_600_000;
 /** Nobody is closed or cut within a test; everybody is asked at once. */
@@ -374,7 +374,7 @@ test(
       members[1]?.connection.destroy();
       return false;
     }, 'drain');
-    await null;
+    await eventually(() => asked.length > 0);
     assert.equal(asked.length, 1, 'others get their turn');
     await Promise.all(members.slice(1, 2).map(gone));
     assert.equal(await judged, 2);

@@ -163,7 +163,8 @@ test('when all events are lost, looking again finds every change', bounded, asyn
   const { directory, reconciler, log, shown } = await serving(t);
   reconciler.follow(watching(t, log, { mode: 'poll', pollInterval: 5 }));
   await writePair(directory, 'a', next);
-  assert.equal((await log.until('rotation', 'a'))['trigger'], 'resync');
+  // Who looks between the writes of key and certificate finds half a pair, and looks once more by itself.
+  assert.match(String((await log.until('rotation', 'a'))['trigger']), /^(resync|schedule)$/);
   assert.equal(shown(), next.fingerprint256);
   // The directory goes away and comes back with another certificate.
   await rm(directory, { recursive: true });
