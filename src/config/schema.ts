@@ -25,6 +25,8 @@ const account = z.union(
 /** What readiness may turn on. */
 export const readinessTurnsOn = ['expired', 'out-of-sync', 'expiring', 'polling'] as const;
 
+const sessionCacheHint = 'must be a whole number of sessions from 0 to 1000000';
+
 /** Milliseconds. */
 const shortestTicketKeyLifetime = 1000;
 
@@ -68,6 +70,12 @@ export const configSchema = z.strictObject({
       unknownName: z.enum(['default', 'reject']).default('default'),
       handshakeTimeout: duration('10s'),
       sessionTimeout: duration('5m').describe('For how long a session may be resumed.'),
+      sessionCache: z
+        .int(sessionCacheHint)
+        .min(0, sessionCacheHint)
+        .max(1_000_000, sessionCacheHint)
+        .default(0)
+        .describe('Sessions that each listener of a process keeps for TLS 1.2 clients without tickets.'),
       ticketKeyFile: z
         .string()
         .min(1)

@@ -30,12 +30,13 @@ export function storeOptions({ tls, rotation }: Pick<Config, 'tls' | 'rotation'>
 }
 
 export function listenerOptions({ tls }: Pick<Config, 'tls'>, rules: ClientRules): TlsOptionsOfListener {
-  const { minVersion, ciphers, handshakeTimeout, sessionTimeout } = tls;
+  const { minVersion, ciphers, handshakeTimeout, sessionTimeout, sessionCache } = tls;
   return {
     minVersion,
     ...(ciphers === undefined ? {} : { ciphers }),
     handshakeTimeout,
     sessionTimeout,
+    sessionCache,
     requestsClientCertificates: rules.asks,
   };
 }

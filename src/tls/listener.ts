@@ -6,6 +6,7 @@ import type { ContextStore } from './context-store.ts';
 import { contextOptions } from './contexts.ts';
 import type { Generation, ServedIdentity } from './generation.ts';
 import { keepPeerChains } from './peer-chains.ts';
+import { resumeFrom, SessionCache, sessionIdContext } from './session-cache.ts';
 
 export interface TlsOptionsOfListener {
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
@@ -15,6 +16,8 @@ export interface TlsOptionsOfListener {
   readonly handshakeTimeout: number;
   /** Milliseconds for which a session may be resumed. */
   readonly sessionTimeout: number;
+  /** Sessions kept at most, for TLS 1.2 clients that know no tickets; none when left out. */
+  readonly sessionCache?: number;
   /** Whether clients are asked for a certificate. */
   readonly requestsClientCertificates?: boolean;
 }
@@ -34,6 +37,13 @@ export interface ListenerEvents {
   readonly failed: (socket: Socket, reason: string, plainHttp: boolean) => void;
 }
 
+/** What the default context depends on. */
+interface Parts {
+  readonly fingerprint: string | undefined;
+  readonly bundles: Generation['bundles'];
+  readonly ticketKeys: Buffer;
+}
+
 /** `unrecognized_name`, fatal (RFC 6066 §3, RFC 8446 §6.2), as a TLS record before any key is known. */
 const unrecognizedName = Buffer.from([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70]);
 
@@ -43,12 +53,13 @@ export class TlsListener {
   readonly #options: TlsOptionsOfListener;
   readonly #events: ListenerEvents;
   readonly #server: Server;
+  /** Its own: what was opened here is resumed nowhere else. Null when none are kept. */
+  readonly #sessions: SessionCache | null;
   readonly #chosen = new WeakMap<TLSSocket, ServedIdentity>();
   /** The default when a connection was accepted: that is what the TLS layer shows when no name is asked for. */
   readonly #defaults = new WeakMap<Socket, ServedIdentity>();
   readonly #unsubscribe: () => void;
-  /** What the default context depends on. */
-  #madeOf: { fingerprint: string | undefined; bundles: unknown; ticketKeys: Buffer } | null = null;
+  #madeOf: Parts;
   #address: ListenAddress;
 
   constructor(address: ListenAddress, store: ContextStore, options: TlsOptionsOfListener, events: ListenerEvents) {
@@ -57,6 +68,7 @@ export class TlsListener {
     this.#options = options;
     this.#events = events;
     if (options.requestsClientCertificates) keepPeerChains();
+    this.#madeOf = this.#partsOf(store.current);
     const listener = this;
     this.#server = createServer({
       ...this.#contextOptions(store.current),
@@ -75,6 +87,8 @@ export class TlsListener {
         listener.#identify(this, name, done);
       },
     } as TlsOptions);
+    this.#sessions = sessionCacheOf(options);
+    if (this.#sessions) resumeFrom(this.#sessions, this.#server);
     // First: the socket has to be known before the TLS layer wraps it.
     this.#server.prependListener('connection', (socket) => {
       if (store.current.fallback) this.#defaults.set(socket, store.current.fallback);
@@ -103,30 +117,37 @@ export class TlsListener {
   /** Stops accepting. Connections live on. Idempotent. */
   close(): void {
     this.#unsubscribe();
+    this.#sessions?.forget();
     if (this.#server.listening) this.#server.close();
   }
 
   /** Renews the default context, if it is made of something else now: that takes longer than all the rest of a commit. */
   #renew(generation: Generation): void {
-    const { fallback, bundles } = generation;
-    const { ticketKeys } = this.#store;
-    const fingerprint = fallback?.identity.fingerprint;
-    const before = this.#madeOf;
-    const isSame = before !== null && before.fingerprint === fingerprint && before.bundles === bundles;
-    if (isSame && before.ticketKeys.equals(ticketKeys)) return;
-    this.#madeOf = { fingerprint, bundles, ticketKeys };
+    const [before, now] = [this.#madeOf, this.#partsOf(generation)];
+    const sameKeys = before.ticketKeys.equals(now.ticketKeys);
+    if (sameKeys && before.fingerprint === now.fingerprint && before.bundles === now.bundles) return;
+    this.#madeOf = now;
+    // What ends the sessions of tickets ends these.
+    if (!sameKeys) this.#sessions?.forget();
     this.#server.setSecureContext(this.#contextOptions(generation));
+  }
+
+  #partsOf({ fallback, bundles }: Generation): Parts {
+    return { fingerprint: fallback?.identity.fingerprint, bundles, ticketKeys: this.#store.ticketKeys };
   }
 
   /** All of them, each time: `setSecureContext` resets what is left out, ticket keys above all. */
   #contextOptions(generation: Generation): TlsOptions {
     const { minVersion, ciphers, sessionTimeout } = this.#options;
+    const { ticketKeys } = this.#store;
     return {
       ...(generation.fallback ? contextOptions(generation.fallback.identity, generation.bundles.values()) : {}),
       ...(ciphers === undefined ? {} : { ciphers }),
       minVersion: minVersion satisfies SecureVersion,
-      ticketKeys: this.#store.ticketKeys,
-      sessionTimeout: Math.round(sessionTimeout / 1000),
+      ticketKeys,
+      sessionIdContext: sessionIdContext(ticketKeys),
+      // Node takes 0 for not set, which is two hours.
+      sessionTimeout: Math.max(1, Math.round(sessionTimeout / 1000)),
       honorCipherOrder: true,
     };
   }
@@ -168,6 +189,12 @@ export class TlsListener {
     const code = systemCode(error) ?? 'UNKNOWN';
     this.#events.failed(raw, code, code === 'ERR_SSL_HTTP_REQUEST');
   }
+}
+
+/** Clients of TLS 1.3 resume by tickets alone. */
+function sessionCacheOf({ minVersion, sessionCache: capacity = 0, sessionTimeout }: TlsOptionsOfListener) {
+  if (capacity === 0 || minVersion === 'TLSv1.3') return null;
+  return new SessionCache({ capacity, lifetime: sessionTimeout });
 }
 
 /**

@@ -45,11 +45,12 @@ test('what is not served any more is forgotten, and what is stays built', () => 
     LazyContext,
     LazyContext,
   ];
-  gone.use();
+  const former = gone.use();
   const context = kept.use();
   cache.keep((one) => one === kept);
-  assert.equal(cache.size, 1);
+  assert.deepEqual([gone.isBuilt, kept.isBuilt, cache.size], [false, true, 1]);
   assert.equal(kept.use(), context);
+  assert.notEqual(gone.use(), former);
 });
 
 test('of many that are new none is built but the default, until a client wants it', bounded, async (t) => {
