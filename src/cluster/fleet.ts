@@ -1,14 +1,17 @@
 import type { ConnectionSummary, StopResult } from '../connections/index.ts';
-import { catalogue, messageOf, SwivelError } from '../errors.ts';
+import { SwivelError } from '../errors.ts';
 import type { Logger } from '../observe/index.ts';
 import type { Refusal } from '../tls/index.ts';
 import { Distribution, type Standard } from './distribution.ts';
 import { absent, ManagedWorker, type WorkerProcess, type WorkerTidings } from './managed-worker.ts';
 import { type Beginning, type Observation, protocol, type Vitals } from './methods.ts';
+import { Opening } from './opening.ts';
 import { Pulse, silentAfter } from './pulse.ts';
 import { Respawn } from './respawn.ts';
 import { SharedIssuers } from './shared-issuers.ts';
+import { abandonWorkers, stopWorkers } from './stop-workers.ts';
 import { type Replacement, Succession } from './succession.ts';
+import { WorkerLog } from './worker-log.ts';
 
 export interface FleetOptions {
   /** How many workers serve. */
@@ -29,22 +32,18 @@ export interface FleetOptions {
   readonly changed: () => void;
 }
 
-/** Workers in a row that may fail at start before it is given up. */
-const startsTried = 3;
-
 /** The workers: as many as there should be, whatever happens to them. */
 export class Fleet {
   readonly distribution: Distribution;
   readonly #options: FleetOptions;
-  readonly #logger: Logger;
+  readonly #log: WorkerLog;
   readonly #standard: Standard;
   readonly #respawn = new Respawn();
   readonly #issuers = new SharedIssuers();
   readonly #workers = new Map<number, ManagedWorker>();
   readonly #succession: Succession;
   readonly #pulse: Pulse;
-  readonly #opening = Promise.withResolvers<readonly unknown[]>();
-  readonly #open = Promise.withResolvers<void>();
+  readonly #opening: Opening;
   #filling: NodeJS.Timeout | null = null;
   #nextId = 1;
   #stopping = false;
@@ -54,13 +53,13 @@ export class Fleet {
   constructor(options: FleetOptions, standard: Standard, logger: Logger) {
     this.#options = options;
     this.#standard = standard;
-    this.#logger = logger;
+    this.#log = new WorkerLog(logger);
+    this.#opening = new Opening(options.size);
     this.distribution = new Distribution(() => this.#workers.values(), standard);
-    this.#open.promise.catch(() => {});
     this.#succession = new Succession(
       () => this.#spawn(),
       logger,
-      (error) => this.#tell(error),
+      (error) => this.#log.failed(error),
     );
     this.#pulse = new Pulse(
       () => this.#workers.values(),
@@ -94,9 +93,9 @@ export class Fleet {
    * @throws SwivelError what kept workers from starting
    */
   async open(sockets: readonly unknown[]): Promise<void> {
-    this.#opening.resolve(sockets);
+    const opened = this.#opening.begin(sockets);
     this.#pulse.start();
-    await this.#open.promise;
+    await opened;
   }
 
   /** Brings who is behind to what is current. */
@@ -153,39 +152,32 @@ export class Fleet {
     this.hold();
     this.#stopping = true;
     if (this.#filling) clearTimeout(this.#filling);
-    const workers = this.workers;
-    const overdue = setTimeout(() => {
-      for (const worker of workers) worker.kill('SIGKILL');
-    }, this.#options.stopTimeout);
-    // Who has nothing to drain, and who would not hear of it.
-    for (const worker of workers) if (worker.state === 'starting' || this.isSilent(worker)) worker.kill('SIGKILL');
-    const results = await Promise.all(workers.map((worker) => worker.stop()));
-    await Promise.all(workers.map(({ exited }) => exited));
-    clearTimeout(overdue);
+    const result = await stopWorkers(this.workers, this.#options.stopTimeout);
     this.close();
-    return { cut: results.reduce((sum, { cut }) => sum + cut, 0) };
+    return result;
   }
 
   /** Cuts what a stop still waits for. */
   abandon(): void {
-    for (const worker of this.#workers.values()) {
-      if (worker.isSilent(silentAfter)) worker.kill('SIGKILL');
-      else worker.abandon();
-    }
+    abandonWorkers(this.workers);
   }
 
   /** Ends everything at once. Idempotent. */
   close(): void {
     this.hold();
     this.#stopping = true;
-    this.#open.reject(new SwivelError('SHUTTING_DOWN'));
+    this.#opening.end();
     this.#pulse.stop();
     if (this.#filling) clearTimeout(this.#filling);
     for (const worker of this.#workers.values()) worker.kill('SIGKILL');
   }
 
   #replace(worker: ManagedWorker): void {
-    this.#succession.replace(worker).then(this.#options.changed, (error) => this.#tell(error));
+    this.#succession.replace(worker).then(this.#options.changed, (error) => this.#log.failed(error));
+  }
+
+  get #serving(): number {
+    return this.workers.filter(({ state }) => state === 'serving').length;
   }
 
   /** Starts as many as are missing. */
@@ -198,9 +190,9 @@ export class Fleet {
       for (let missing = this.#options.size + this.#succession.pairs - staying; missing > 0; missing -= 1)
         this.#spawn();
     } catch (error) {
-      this.#tell(error);
+      this.#log.failed(error);
       this.#filling = setTimeout(() => this.#fill(), this.#respawn.delayAfter(false, performance.now()));
-      this.#giveUp(error);
+      this.#opening.failed(error, this.#serving, this.#respawn.failures);
     }
   }
 
@@ -218,7 +210,7 @@ export class Fleet {
       settled: () => {},
       replaceMe: () => this.#replace(worker),
     };
-    const worker = new ManagedWorker(id, this.#options.spawn(id), tidings, (error) => this.#tell(error));
+    const worker = new ManagedWorker(id, this.#options.spawn(id), tidings, (error) => this.#log.failed(error));
     this.#workers.set(id, worker);
     void worker.exited.then((how) => this.#exited(worker, how));
     worker.begins(this.#begin(worker));
@@ -230,7 +222,7 @@ export class Fleet {
   }
 
   async #begin(worker: ManagedWorker): Promise<void> {
-    const sockets = await this.#opening.promise;
+    const sockets = await this.#opening.sockets;
     await worker.begin({ ...this.#options.beginning, protocol }, this.#options.configuration(worker.id), sockets);
     if (this.#logLevel !== null) worker.setLogLevel(this.#logLevel);
     worker.learn(this.#issuers.all);
@@ -242,10 +234,8 @@ export class Fleet {
 
   #serves(worker: ManagedWorker): void {
     this.#respawn.served();
-    const line = { event: 'worker', worker: worker.id, pid: worker.pid, version: worker.version };
-    this.#logger.info({ ...line, generation: worker.have?.number }, 'worker serves');
-    const serving = this.workers.filter(({ state }) => state === 'serving').length;
-    if (serving >= this.#options.size) this.#open.resolve();
+    this.#log.serves(worker);
+    this.#opening.served(this.#serving);
     this.#options.changed();
   }
 
@@ -253,14 +243,8 @@ export class Fleet {
   #failed(worker: ManagedWorker, error: unknown): void {
     if (worker.state === 'gone' || this.#stopping) return;
     worker.failure = error;
-    this.#tell(error);
+    this.#log.failed(error);
     worker.kill('SIGKILL');
-  }
-
-  #tell(error: unknown): void {
-    const known = error instanceof SwivelError ? error : new SwivelError('INTERNAL', messageOf(error));
-    if (known.code === 'SHUTTING_DOWN') return;
-    this.#logger.error({ event: 'worker', code: known.code, remedy: known.remedy }, known.message);
   }
 
   #exited(worker: ManagedWorker, how: string): void {
@@ -275,30 +259,18 @@ export class Fleet {
 
   #replaceDead(worker: ManagedWorker, how: string): void {
     const wait = this.#respawn.delayAfter(worker.served, performance.now());
-    const { remedy } = catalogue.WORKER_DIED;
-    const line = { event: 'worker', code: 'WORKER_DIED', worker: worker.id, pid: worker.pid, how, remedy };
-    this.#logger.error({ ...line, replacedInMs: Math.round(wait) }, `worker ${worker.id} died (${how})`);
-    this.#giveUp(worker.failure ?? new Error(`worker ${worker.id} ended with ${how}`));
+    this.#log.died(worker, how, wait);
+    this.#opening.failed(
+      worker.failure ?? new Error(`worker ${worker.id} ended with ${how}`),
+      this.#serving,
+      this.#respawn.failures,
+    );
     if (wait === 0) this.#fill();
     else this.#filling ??= setTimeout(() => this.#fill(), wait);
   }
 
-  /** At start, when none of them can serve. */
-  #giveUp(failure: unknown): void {
-    if (this.workers.some(({ state }) => state === 'serving')) this.#open.resolve();
-    // Those that died first say nothing of the others that were started with them.
-    else if (this.#respawn.failures >= Math.max(startsTried, this.#options.size)) {
-      const known = failure instanceof SwivelError ? failure : null;
-      const why = `no worker gets as far as to serve: ${messageOf(failure)}`;
-      const remedy = 'correct what it wrote before this line';
-      this.#open.reject(known ?? new SwivelError('WORKERS_FAILED', why, { remedy }));
-    }
-  }
-
   #silent(worker: ManagedWorker): void {
-    const { summary, remedy } = catalogue.WORKER_SILENT;
-    const line = { event: 'worker', code: 'WORKER_SILENT', worker: worker.id, pid: worker.pid, remedy };
-    this.#logger.error(line, summary);
+    this.#log.silent(worker);
     worker.kill('SIGKILL');
   }
 

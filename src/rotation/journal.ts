@@ -3,8 +3,10 @@ import { coded, type Finding } from '../errors.ts';
 import type { Conditions, Logger, Metrics } from '../observe/index.ts';
 import { exchangedFor } from '../tls/index.ts';
 import type { BundleVerdict } from './bundles.ts';
+import { expiresSoon, setConditions } from './certificate-conditions.ts';
 import { CertificateGauges } from './certificate-gauges.ts';
 import type { PublishedGeneration } from './publisher.ts';
+import { Rejections } from './rejections.ts';
 import { type BundleStatus, bundleStatus, certificateStatus } from './status.ts';
 import type { TicketKeyChange } from './ticket-keys.ts';
 import type { Trial } from './trials.ts';
@@ -28,24 +30,12 @@ export interface Rotation {
 }
 
 const rotationsKept = 50;
-/** Milliseconds for which a rejection may be the middle of a change (one file of a pair renamed, the other to come). */
-const grace = 500;
-
-interface Rejection {
-  readonly key: string;
-  readonly since: number;
-  readonly at: string;
-  reported: boolean;
-  /** There is a line about it in the log. */
-  told: boolean;
-}
-
 /** Keeps what happened, and tells it: in the log, in metrics, in status. */
 export class Journal {
   readonly #metrics: Metrics;
   readonly #conditions: Conditions;
   readonly #logger: Logger;
-  readonly #rejections = new Map<string, Rejection>();
+  readonly #rejections: Rejections;
   readonly #warned = new Map<string, ReadonlySet<string>>();
   #rotations: Rotation[] = [];
   #verdicts: readonly Verdict[] = [];
@@ -60,6 +50,7 @@ export class Journal {
     this.#gauges = new CertificateGauges(metrics);
     this.#conditions = conditions;
     this.#logger = logger;
+    this.#rejections = new Rejections(metrics, logger);
   }
 
   get rotations(): readonly Rotation[] {
@@ -72,7 +63,7 @@ export class Journal {
 
   /** Whether a rejection was seen that is not reported yet because it may pass. */
   get undecided(): boolean {
-    return [...this.#rejections.values()].some((rejection) => !rejection.reported);
+    return this.#rejections.undecided;
   }
 
   /** A certificate was exchanged. */
@@ -147,7 +138,7 @@ export class Journal {
     const wrong = new Set<string>();
     for (const failure of sourceFailures) {
       wrong.add(`source:${failure.file}`);
-      this.#reject(`source:${failure.file}`, failure, now, insistent);
+      this.#rejections.add(`source:${failure.file}`, failure, now, insistent);
     }
     for (const verdict of exchanged ?? verdicts) {
       this.#warn(verdict);
@@ -160,21 +151,16 @@ export class Journal {
       // Only what is rejected may be the middle of a change; what waits or has expired is whole.
       const certain = insistent || verdict.result !== 'rejected';
       // A source that cannot be read is told once, not once for each certificate in it.
-      this.#reject(verdict.id, verdict.error, now, certain, sourceFailures.includes(verdict.error));
+      this.#rejections.add(verdict.id, verdict.error, now, certain, sourceFailures.includes(verdict.error));
     }
     for (const bundle of trust) {
       const key = `trust:${bundle.id}`;
       this.#warn({ id: key, warnings: bundle.warnings });
       if (!bundle.error) continue;
       wrong.add(key);
-      this.#reject(key, bundle.error, now, insistent);
+      this.#rejections.add(key, bundle.error, now, insistent);
     }
-    for (const key of this.#rejections.keys()) {
-      if (wrong.has(key)) continue;
-      if (this.#rejections.get(key)?.told)
-        this.#logger.info({ event: 'recovered', certificate: key }, 'no longer rejected');
-      this.#rejections.delete(key);
-    }
+    this.#rejections.keep(wrong);
     this.looked();
   }
 
@@ -190,7 +176,7 @@ export class Journal {
 
   /** What is served changed, or what is on disk did: bring gauges and conditions up to date. */
   published(generation: PublishedGeneration): void {
-    this.#setConditions(generation);
+    setConditions(this.#conditions, generation, this.#inTrouble(), this.#trust, this.#sourceFailures);
     this.#showTrust();
     this.#metrics.generation.set(generation.number);
     this.#gauges.show(generation, this.#verdicts);
@@ -212,39 +198,13 @@ export class Journal {
     return this.#verdicts
       .filter((verdict) => verdict.result !== 'dropped')
       .map((verdict) =>
-        certificateStatus(verdict, generation, trialOf(verdict.id), this.#rejections.get(verdict.id)?.at),
+        certificateStatus(verdict, generation, trialOf(verdict.id), this.#rejections.sinceOf(verdict.id)),
       );
   }
 
   /** The trust bundles, as /status tells them. */
   trustStatus(): BundleStatus[] {
     return this.#trust.map(bundleStatus);
-  }
-
-  #reject(key: string, error: Finding, now: number, insistent: boolean, silent = false): void {
-    const text = `${error.code} ${error.message}`;
-    let rejection = this.#rejections.get(key);
-    if (rejection?.key !== text) {
-      rejection = {
-        key: text,
-        since: now,
-        at: new Date().toISOString(),
-        reported: false,
-        told: rejection?.told === true,
-      };
-      this.#rejections.set(key, rejection);
-    }
-    if (rejection.reported || (!insistent && now - rejection.since < grace)) return;
-    rejection.reported = true;
-    const waits = error.severity === 'warning';
-    const result = error.code === 'ROLLED_BACK' ? 'held' : waits ? 'pending' : 'rejected';
-    // A source that failed as a whole is told once, and counts for each of its certificates.
-    if (silent || error.identity !== undefined) this.#metrics.certificateReloads.inc({ certificate: key, result });
-    if (silent) return;
-    rejection.told = true;
-    const line = { event: result, certificate: error.identity, ...coded(error) };
-    if (waits) this.#logger.info(line, result === 'held' ? 'certificate is held back' : 'certificate waits');
-    else this.#logger.error(line, error.message);
   }
 
   #warn({ id, warnings }: Pick<Verdict, 'id' | 'warnings'>): void {
@@ -259,51 +219,8 @@ export class Journal {
       this.#logger.warn({ event: 'warning', certificate: id, ...coded(warning) }, warning.message);
     }
   }
-
-  #setConditions(generation: PublishedGeneration): void {
-    // One whose names another certificate serves is shown to nobody.
-    const shadowed = (id: string) => generation.findings.filter(({ identity }) => identity === id).length;
-    const troubled = this.#inTrouble();
-    const expired = troubled
-      .filter(
-        ({ id, state, served }) => state === 'expired' && (!served || shadowed(id) < Math.max(1, served.names.length)),
-      )
-      .map(({ id }) => id);
-    if (generation.served.size === 0) {
-      this.#conditions.set('CertificatesValid', false, 'NothingServed', 'no certificate is served');
-    } else if (expired.length > 0) {
-      this.#conditions.set('CertificatesValid', false, 'Expired', `expired and still served: ${listed(expired)}`);
-    } else {
-      this.#conditions.set('CertificatesValid', true, 'Valid', 'every served certificate is valid');
-    }
-    const expiring = troubled.filter(expiresSoon);
-    if (expiring.length === 0) this.#conditions.set('CertificatesFresh', true, 'Fresh', 'no certificate expires soon');
-    else {
-      const message = `expire soon: ${listed(expiring.map(({ id }) => id))}`;
-      this.#conditions.set('CertificatesFresh', false, 'ExpiringSoon', message);
-    }
-    const wrong = troubled.filter((verdict) => verdict.error !== null).map((verdict) => verdict.id);
-    for (const { id, error } of this.#trust) if (error) wrong.push(id);
-    const failures = this.#sourceFailures.map((failure) => failure.message);
-    if (wrong.length + failures.length === 0) {
-      this.#conditions.set('DiskInSync', true, 'InSync', 'what is on disk is served');
-    } else {
-      const message = [...failures, ...(wrong.length > 0 ? [`not served as on disk: ${listed(wrong)}`] : [])].join(
-        '; ',
-      );
-      this.#conditions.set('DiskInSync', false, 'Rejected', message);
-    }
-  }
-}
-
-function expiresSoon({ warnings }: Verdict): boolean {
-  return warnings.some(({ code }) => code === 'CERT_EXPIRES_SOON');
 }
 
 function isTroubled(verdict: Verdict): boolean {
   return verdict.error !== null || verdict.state === 'expired' || expiresSoon(verdict);
-}
-
-function listed(ids: readonly string[]): string {
-  return ids.length <= 5 ? ids.join(', ') : `${ids.slice(0, 5).join(', ')} and ${ids.length - 5} more`;
 }

@@ -3,21 +3,19 @@ import type { CertificateSource } from '../certificates/index.ts';
 import { messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
-import { nextTurn } from '../pace.ts';
+import { rest } from '../pace.ts';
 import type { Refusal } from '../tls/index.ts';
 import { Activation } from './activation.ts';
-import { type BundleVerdict, decideBundles } from './bundles.ts';
 import { defaultGate } from './gate.ts';
-import { gather } from './gather.ts';
 import type { Journal, Trigger } from './journal.ts';
-import { LookingAgain } from './looking-again.ts';
+import { Leftovers } from './leftovers.ts';
 import type { GenerationPublisher } from './publisher.ts';
+import { Reconciliation } from './reconciliation.ts';
 import { type Report, RunRequest, type Wishes } from './request.ts';
 import { SourceReader, type SourceState } from './source-reader.ts';
 import type { ActivationOptions } from './standing.ts';
 import type { TicketKeyStatus } from './ticket-keys.ts';
 import type { Trial } from './trials.ts';
-import type { Decision } from './types.ts';
 
 export interface ReconcilerOptions {
   /** Milliseconds after which reading one source counts as failed. */
@@ -35,26 +33,20 @@ export const plainActivation: ActivationOptions = {
 
 /** Milliseconds that a run waits for what it reads: what is written slowly, or stands on a slow disk, holds up nobody but itself. */
 const patience = 30;
-/** Who asks in these ways waits for an answer: what may be the middle of a change is told as it is. */
-const insistent: ReadonlySet<Trigger> = new Set(['start', 'api', 'signal', 'rollback']);
 
 /**
- * Brings what is served in line with what is on disk. Level-triggered: marks say only that a source is worth a look. Single-flight:
- * marks that come during a run cause exactly one more.
+ * Brings what is served in line with what is on disk: knows when to read and when to run. Level-triggered: marks say only that a source
+ * is worth a look. Single-flight: marks that come during a run cause exactly one more.
  */
 export class Reconciler {
   readonly #readers: readonly SourceReader[];
-  readonly #publisher: GenerationPublisher;
   readonly #journal: Journal;
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #activation: Activation;
   readonly #subscriptions: Subscription[] = [];
-  readonly #owners = new Map<string, SourceReader>();
-  readonly #again: LookingAgain<SourceReader>;
-  /** What the last run found, and whether there was nothing left to do about it. */
-  readonly #decidedOn = new Map<SourceReader, SourceState>();
-  #settled = false;
+  readonly #reconciliation: Reconciliation;
+  readonly #leftovers: Leftovers;
   #next: RunRequest | null = null;
   #running = false;
   #following = false;
@@ -73,16 +65,16 @@ export class Reconciler {
     const { loadTimeout, activation } = options;
     const late = (reader: SourceReader) => this.#late(reader);
     this.#readers = sources.map((source) => new SourceReader(source, loadTimeout, late, activation.gate));
-    this.#again = new LookingAgain({
-      retry: (readers) => this.#mark(readers, 'retry', true),
-      wake: () => this.#mark(this.#readers, 'schedule', false),
-      ask: (reader) => this.#mark([reader], 'schedule', true),
-    });
-    this.#publisher = publisher;
     this.#journal = journal;
     this.#logger = logger;
     this.#now = now;
     this.#activation = new Activation(publisher, journal, activation);
+    this.#reconciliation = new Reconciliation(this.#readers, publisher, journal, this.#activation);
+    this.#leftovers = new Leftovers(this.#readers, journal, this.#activation.ticketKeys, {
+      retry: (readers) => this.#mark(readers, 'retry', true),
+      wake: () => this.#mark(this.#readers, 'schedule', false),
+      ask: (reader) => this.#mark([reader], 'schedule', true),
+    });
   }
 
   /** Reconciles everything now, and tells what came of it. Serves start-up, SIGHUP, the admin endpoint and tests. */
@@ -134,7 +126,7 @@ export class Reconciler {
   /** A certificate that is served turned out to be of no use: it counts as broken until its files change. */
   refused(refusal: Refusal): void {
     this.#activation.refused(refusal);
-    this.#settled = false;
+    this.#leftovers.unsettle();
     if (!this.#stopped) this.#mark([], 'schedule', false);
   }
 
@@ -182,7 +174,7 @@ export class Reconciler {
     this.#stopped = true;
     this.#stop.resolve();
     for (const subscription of this.#subscriptions) subscription.close();
-    this.#again.stop();
+    this.#leftovers.stop();
     for (const reader of this.#readers) reader.close();
     this.#next?.fail(new SwivelError('SHUTTING_DOWN'));
     this.#next = null;
@@ -221,68 +213,22 @@ export class Reconciler {
         for (const [i, subscription] of this.#subscriptions.entries()) {
           subscription.update(this.#readers[i]?.state.watch ?? []);
         }
-        if (this.#isIdle(request)) {
+        if (this.#leftovers.isIdle(request)) {
           this.#journal.looked();
           continue;
         }
-        await nextTurn();
-        const report = await this.#run(request);
-        for (const { resolve } of request.waiting) resolve(report);
+        await rest();
+        this.#leftovers.begin();
+        const outcome = await this.#reconciliation.run(request, this.#now());
+        if (this.#following && !this.#stopped) this.#leftovers.schedule(request, outcome);
+        for (const { resolve } of request.waiting) resolve(outcome.report);
       } catch (error) {
         this.#logger.error({ code: 'INTERNAL', error: messageOf(error) }, 'a reconciliation failed');
         request.fail(error);
-        if (this.#following && !this.#stopped) this.#again.retry(this.#readers);
+        if (this.#following && !this.#stopped) this.#leftovers.retryAll();
       }
     }
     this.#running = false;
-  }
-
-  /** Whether an event was about nothing: what was read is what was decided on, and all of it is served. */
-  #isIdle(request: RunRequest): boolean {
-    if (!this.#settled || !request.isEvent) return false;
-    return this.#readers.every((reader) => {
-      const [before, after] = [this.#decidedOn.get(reader), reader.state];
-      if (!before || before.failure || after.failure || before.warnings.length + after.warnings.length > 0)
-        return false;
-      const isSame = before.candidates === after.candidates && before.bundles === after.bundles;
-      return isSame && before.ticketKeys === after.ticketKeys && before.askAgainAt === after.askAgainAt;
-    });
-  }
-
-  async #run(request: RunRequest): Promise<Report> {
-    this.#settled = false;
-    for (const reader of this.#readers) this.#decidedOn.set(reader, reader.state);
-    const now = this.#now();
-    const { candidates, bundles, ticketKeys, failures } = gather(this.#readers, this.#owners);
-    for (const { id, resolve, reject } of request.rollbacks) {
-      try {
-        resolve(this.#activation.rollback(id, candidates, now));
-      } catch (error) {
-        reject(error);
-      }
-    }
-    const trust = decideBundles(bundles, this.#publisher.current.bundles, now);
-    const usable = trust.flatMap(({ served }) => (served ? [served] : []));
-    const { trigger, since, accept, compromised } = request;
-    const occasion = { candidates, bundles: usable, ticketKeys, trigger, since, accept, compromised };
-    let decision = await this.#activation.run(occasion, now);
-    const tell = () => {
-      this.#journal.decided(decision.verdicts, trust, failures, insistent.has(trigger));
-      this.#journal.published(this.#publisher.current);
-    };
-    for (const { state } of request.sources) this.#journal.noticed(state.source, state.warnings);
-    this.#journal.noticed('ticket-keys', this.#activation.ticketKeys.warnings);
-    tell();
-    await nextTurn();
-    // What is served is known before the listeners have been asked for it.
-    const corrected = await this.#activation.confirm(occasion, decision, now);
-    if (corrected) {
-      decision = corrected;
-      tell();
-    }
-    this.#schedule(decision, now, request, trust);
-    const { verdicts } = decision;
-    return { generation: this.#publisher.current.number, verdicts, bundles: trust, failures };
   }
 
   /** Reads what is to be read. What takes longer than others should wait is looked at when it is there. */
@@ -301,30 +247,5 @@ export class Reconciler {
       sources.delete(reader);
       void reading.then(() => this.#stopped || this.#look([reader], trigger, since));
     }
-  }
-
-  #schedule(
-    { wakeAt, verdicts, touched = verdicts }: Decision,
-    now: number,
-    request: RunRequest,
-    trust: readonly BundleVerdict[],
-  ): void {
-    this.#again.wakeIn(null);
-    if (!this.#following || this.#stopped) return;
-    const turns = [wakeAt, this.#activation.ticketKeys.renewAt].filter((at) => at !== null);
-    this.#again.wakeIn(turns.length === 0 ? null : Math.min(...turns) - now);
-    for (const reader of request.sources) {
-      const { failure, askAgainAt } = reader.state;
-      this.#again.askIn(reader, failure || askAgainAt === null ? null : askAgainAt - now);
-    }
-    const rejected = new Set(touched.filter(({ result }) => result === 'rejected').map(({ source }) => source));
-    for (const { source, error } of trust) if (error) rejected.add(source);
-    const wrong = this.#readers.filter(({ source, state }) => state.failure !== null || rejected.has(source.id));
-    this.#settled = wrong.length === 0 && touched.every(({ error }) => error === null);
-    // A resync that finds the same as ever is nothing new, nor is what happened to other sources.
-    const found = request.marks.has('resync') && this.#journal.undecided;
-    const news = found || wrong.some((reader) => request.stirred.has(reader));
-    if (wrong.length === 0 || news) this.#again.startOver();
-    if (wrong.length > 0 && (news || request.marks.has('retry'))) this.#again.retry(wrong);
   }
 }

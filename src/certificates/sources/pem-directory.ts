@@ -3,7 +3,9 @@ import { type Finding, finding } from '../../errors.ts';
 import { type Snapshot, ThreadedReader } from '../../files/index.ts';
 import { KeystoreReader } from '../pkcs12/index.ts';
 import type { CertificateSource, IdentityMaterial, LoadOptions, SourceMaterial } from '../types.ts';
-import { Assembler, extensions, shadowedKeystore } from './assemble.ts';
+import { Assembler } from './assemble.ts';
+import { shadowedKeystore } from './assembly.ts';
+import { extensions } from './file-names.ts';
 
 /**
  * A directory of PEM files and PKCS#12 keystores (searched with its sub-directories), or one PEM file that holds key and

@@ -2,7 +2,7 @@ import { basename, extname, resolve } from 'node:path';
 import type { WatchTarget } from '../../files/index.ts';
 import { Secret } from '../secret.ts';
 import type { CertificateSource, SourceMaterial } from '../types.ts';
-import { certificatesOf, passphraseOf } from './assemble.ts';
+import { certificatesOf, passphraseOf } from './file-material.ts';
 import { NamedFiles } from './named-files.ts';
 
 export interface PemFilesOptions {

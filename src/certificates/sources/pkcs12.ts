@@ -2,7 +2,7 @@ import { basename, extname, resolve } from 'node:path';
 import type { WatchTarget } from '../../files/index.ts';
 import { KeystoreReader } from '../pkcs12/index.ts';
 import type { CertificateSource, SourceMaterial } from '../types.ts';
-import { passphraseOf } from './assemble.ts';
+import { passphraseOf } from './file-material.ts';
 import { NamedFiles } from './named-files.ts';
 
 export interface Pkcs12Options {

@@ -4,7 +4,8 @@ import { lendReads, unlendReads } from '../../tls/index.ts';
 import { Sweep } from '../../upstream/index.ts';
 import type { RequestHandler } from '../handler.ts';
 import type { Http1, Http1Options } from '../http1.ts';
-import { type LineContext, PlainLine } from './plain-line.ts';
+import type { LineContext } from './line-context.ts';
+import { PlainLine } from './plain-line.ts';
 
 const lineOf = Symbol('line');
 type LineSocket = TLSSocket & { [lineOf]?: PlainLine };

@@ -10,32 +10,16 @@ import {
   partial,
   readRequest,
 } from '../../http1/index.ts';
-import type { Sweep, Sweepable } from '../../upstream/index.ts';
+import type { Sweepable } from '../../upstream/index.ts';
 import { lingering } from '../body.ts';
-import type { RequestHandler } from '../handler.ts';
-import { endPolitely, flushing, patience, refusalText } from '../last-words.ts';
+import { endPolitely, refusalText } from '../last-words.ts';
 import type { FieldMemo } from '../request.ts';
 import type { Answerer, Responder } from '../responder.ts';
+import type { LineContext } from './line-context.ts';
 import { Outbox } from './outbox.ts';
+import { Parting } from './parting.ts';
 import { type BodyFeeder, PlainBody } from './plain-body.ts';
 import { interimText, responseText } from './response-text.ts';
-
-/** What all lines share. */
-export interface LineContext {
-  readonly handler: RequestHandler;
-  /** Milliseconds a client may take to send the head of a request. */
-  readonly headersTimeout: number;
-  /** Milliseconds a connection may stay idle: between requests, or within one when it is the client's turn. */
-  readonly idleTimeout: number;
-  /** Octets the head of a request may have. */
-  readonly maxHeaderSize: number;
-  /** What an answer says of a connection that goes on: field lines. */
-  readonly keepAlive: string;
-  /** Takes a connection over for good. @param first what was received and not used */
-  readonly handOver: (line: PlainLine, first: Buffer) => void;
-  /** Those that are watched for slow clients. */
-  readonly lines: Sweep<PlainLine>;
-}
 
 /** Milliseconds after which an idle connection forgets its last request. */
 const forgetting = 1000;
@@ -73,8 +57,8 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
   #requests = 0;
   #reading = false;
   #over = false;
-  /** The last answer is on its way out; then the client is waited for to end its side. */
-  #ending: 'no' | 'writing' | 'waiting' = 'no';
+  /** The last answer was given. */
+  #parting: Parting | null = null;
   /** Something came since the last look. */
   #moved = true;
   #quietSince = 0;
@@ -131,14 +115,14 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
   }
 
   check(now: number): void {
+    if (this.#parting) this.#parting.check(now);
+    if (this.#over) return;
     if (this.#moved) {
       this.#moved = false;
       this.#quietSince = now;
       return;
     }
     const quiet = now - this.#quietSince;
-    if (this.#ending !== 'no') this.#hurry(now, quiet);
-    if (this.#over) return;
     const { headersTimeout, idleTimeout } = this.#context;
     if (this.#body && !this.#body.complete) {
       if (this.#body.discarding) {
@@ -294,20 +278,9 @@ export class PlainLine implements Responder, ProtocolHandler, BodyFeeder, Sweepa
     endPolitely(this.socket, refusalText(408, 'REQUEST_MALFORMED', 'Request Timeout'));
   }
 
-  /** As `endPolitely`, without timers of its own. */
   #end(): void {
     this.#over = true;
     this.#rest = null;
-    this.#moved = true;
-    this.#ending = 'writing';
-    this.socket.end();
-    this.socket.resume();
-  }
-
-  #hurry(now: number, quiet: number): void {
-    if (this.#ending === 'writing' && this.socket.writableFinished) {
-      this.#ending = 'waiting';
-      this.#quietSince = now;
-    } else if (quiet >= (this.#ending === 'writing' ? flushing : patience)) this.socket.destroy();
+    this.#parting = new Parting(this.socket);
   }
 }
