@@ -9,6 +9,7 @@ import {
   type ValidatedIdentity,
 } from '../certificates/index.ts';
 import { SwivelError } from '../errors.ts';
+import { LayeredMap } from '../files/index.ts';
 import type { Generation, Target } from '../tls/index.ts';
 
 /** What leads from one generation to the next: only what differs travels. Identities go ahead, in parcels of bounded size. */
@@ -58,13 +59,14 @@ export function changeBetween(before: Contents | null, after: Contents, ticketKe
   };
 }
 
-/** The identities that a change brings, a few at a time. */
+/** The identities that a change brings, a few at a time. Of thousands only those are looked at that may differ, where that is known. */
 export function* deliveriesBetween(before: Contents | null, after: Contents): Iterable<Delivery[]> {
   let parcel: Delivery[] = [];
   for (const role of ['served', 'canary'] as const) {
-    const known = role === 'served' ? before?.served : before?.canaries;
-    for (const { identity } of (role === 'served' ? after.served : after.canaries).values()) {
-      if (known?.get(identity.id)?.identity === identity) continue;
+    const [known, wanted] = role === 'served' ? [before?.served, after.served] : [before?.canaries, after.canaries];
+    for (const id of (known && LayeredMap.differences(known, wanted)) ?? wanted.keys()) {
+      const identity = wanted.get(id)?.identity;
+      if (!identity || known?.get(id)?.identity === identity) continue;
       parcel.push({ role, identity: packIdentity(identity) });
       if (parcel.length < parcelSize) continue;
       yield parcel;
@@ -103,8 +105,13 @@ export function applyChange(current: Contents, change: Change, deliveries: reado
   };
 }
 
-function missing(before: ReadonlyMap<string, unknown> | undefined, after: ReadonlyMap<string, unknown>): string[] {
-  return [...(before?.keys() ?? [])].filter((id) => !after.has(id));
+function missing<T extends object>(
+  before: ReadonlyMap<string, T> | undefined,
+  after: ReadonlyMap<string, T>,
+): string[] {
+  if (!before) return [];
+  const doubtful = LayeredMap.differences(before, after) ?? before.keys();
+  return [...doubtful].filter((id) => before.has(id) && !after.has(id));
 }
 
 function identitiesOf(

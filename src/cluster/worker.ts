@@ -28,6 +28,8 @@ export interface WorkerOptions {
   readonly begin: (beginning: Parameters<WorkerMethods['begin']>[0]) => void;
   /** Makes the plane, once the configuration has come. @param primary to tell things to */
   readonly createPlane: (configuration: unknown, primary: Channel<PrimaryMethods>) => Plane;
+  /** Called once it has what it is to serve, before it accepts connections. @param certificates how many it has */
+  readonly beforeListening?: (certificates: number) => void;
   readonly vitals: () => Vitals;
 }
 
@@ -67,6 +69,8 @@ export class Worker {
       socket: (_, handle) => void this.#sockets.push(handle as object),
       listen: () =>
         this.#inTurn(async () => {
+          const { store } = this.#serving;
+          options.beforeListening?.(store.current.served.size);
           await this.#serving.open(this.#sockets);
         }),
       confirm: (ids) => this.#inTurn(() => this.#serving.publisher.confirm(ids)),

@@ -9,6 +9,7 @@ import {
 } from '../cluster/index.ts';
 import { createLogger, createTrafficMetrics, type Reading, Sheet } from '../observe/index.ts';
 import { ContextStore, rehearse } from '../tls/index.ts';
+import { collectGarbage } from './collect-garbage.ts';
 import { DataPlane } from './data-plane.ts';
 import { type PlaneConfig, storeOptions } from './options.ts';
 
@@ -67,6 +68,7 @@ export async function work(version: string): Promise<number> {
       });
       return plane;
     },
+    beforeListening: collectGarbage,
     vitals: () => {
       const { user, system } = process.cpuUsage();
       return { memory: process.memoryUsage.rss(), cpu: (user + system) / 1e6, counts: counted() };
