@@ -227,6 +227,6 @@ test('whatever befalls workers, each only ever serves what the primary committed
         await story.scene.end();
       }
     }),
-    { numRuns: Number(process.env['RUNS'] ?? 40) },
+    { numRuns: Number(process.env['RUNS'] ?? 20) },
   );
 });

@@ -7,7 +7,7 @@ import { loadTargets } from './support/targets.ts';
 
 const bounded = { timeout: 60_000 };
 /** For each parser; whichever is reached first. */
-const bounds = { inputs: 4000, time: 600 };
+const bounds = { inputs: 1500, time: 200 };
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 32);
 
 describe('the parsers of the fast path, for octets of any kind', async () => {

@@ -5,12 +5,13 @@ import { plainResponse } from '../fuzz/support/plain-reader.ts';
 import { type AnsweringDoors, startAnsweringDoors } from './differential/answering.ts';
 import { readAnyway, unsolved } from './differential/deliberate.ts';
 import { responseCorpus as all, type End } from './differential/response-corpus.ts';
+import { seamsOf } from './differential/seams.ts';
 
 const responseCorpus = new Map([...all].filter(([name]) => !unsolved.has(name)));
 const bounded = { timeout: 120_000 };
 const ends: readonly End[] = ['open', 'fin', 'reset'];
 
-/** Cases that are split at every position; the rest at one. */
+/** Cases that are split at every seam; the rest at one place. */
 const everywhere = new Set(['a length', 'trailers', '103 and then', 'a chunk with LF', 'a folded line', 'half a head']);
 
 describe('responses through the fast path and node:http', () => {
@@ -42,7 +43,7 @@ describe('responses through the fast path and node:http', () => {
     for (const [name, { text, method = 'GET' }] of responseCorpus) {
       if (text.length < 2) continue;
       const middle = [1 + ((text.length * 7) % Math.min(text.length - 1, 120))];
-      const positions = everywhere.has(name) ? Array.from(text, (_, i) => i).slice(1) : middle;
+      const positions = everywhere.has(name) ? seamsOf(text) : middle;
       const whole = await doors.agree(name, method, [text], 'fin');
       for (const at of positions) {
         const pieces = [text.slice(0, at), text.slice(at)];

@@ -27,7 +27,8 @@ export class RawClient {
   /** Resolves when the connection is gone. `error`: the system's code when it was cut rather than closed. */
   readonly closed: Promise<{ readonly error: string | null }>;
   #text = '';
-  #read = 0;
+  /** What of it was not asked for yet. */
+  #rest = '';
   #ended = false;
   readonly #watchers = new Set<() => void>();
 
@@ -40,6 +41,7 @@ export class RawClient {
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
       this.#text += chunk;
+      this.#rest += chunk;
       this.#notify();
     });
     socket.on('end', () => this.#end());
@@ -69,9 +71,9 @@ export class RawClient {
   /** The next response. @param method decides whether a body follows */
   response(method = 'GET'): Promise<RawResponse> {
     return this.#wait(() => {
-      const parsed = parse(this.#text.slice(this.#read), method, this.#ended);
+      const parsed = parse(this.#rest, method, this.#ended);
       if (!parsed) return null;
-      this.#read += parsed.length;
+      this.#rest = this.#rest.slice(parsed.length);
       return parsed.response;
     });
   }
@@ -83,7 +85,7 @@ export class RawClient {
 
   /** Whether everything received was part of a response that was asked for. */
   get drained(): boolean {
-    return this.#read === this.#text.length;
+    return this.#rest === '';
   }
 
   destroy(): void {
@@ -105,7 +107,7 @@ export class RawClient {
         const found = look();
         if (found === null && !this.#ended) return;
         this.#watchers.delete(watcher);
-        if (found === null) reject(new Error(`ended after ${JSON.stringify(this.#text.slice(this.#read))}`));
+        if (found === null) reject(new Error(`ended after ${JSON.stringify(this.#rest)}`));
         else resolve(found);
       };
       this.#watchers.add(watcher);

@@ -69,6 +69,16 @@ export class RecordingRegistry extends ConnectionRegistry {
 }
 
 let authority: Promise<Authority> | undefined;
+/** Certificates of the doors of this process, by their ids and names: to issue one costs more than most tests. */
+const issued = new Map<string, Promise<Leaf>>();
+
+/** A leaf of the one authority; the same one whenever the same is asked for. */
+function leafFor(issuer: Authority, id: string, names: readonly string[]): Promise<Leaf> {
+  const key = JSON.stringify([id, names]);
+  const leaf = issued.get(key) ?? issuer.issue({ names });
+  issued.set(key, leaf);
+  return leaf;
+}
 
 /** The rooms that serve requests, as the program puts them together, without files and rotation. */
 export async function startFrontDoor(t: Pick<TestContext, 'after'>, setup: FrontDoorSetup): Promise<TestFrontDoor> {
@@ -82,7 +92,7 @@ export async function startFrontDoor(t: Pick<TestContext, 'after'>, setup: Front
   );
   const leaves = new Map<string, Leaf>();
   const certificates = setup.certificates ?? { app: ['localhost', 'app.test', '*.app.test'] };
-  for (const [id, names] of Object.entries(certificates)) leaves.set(id, await issuer.issue({ names }));
+  for (const [id, names] of Object.entries(certificates)) leaves.set(id, await leafFor(issuer, id, names));
   const store = new ContextStore({ unknownName: 'default' });
   const identities = [...leaves].map(toIdentity);
   (
@@ -164,8 +174,8 @@ export async function eventually(isTrue: () => boolean | Promise<boolean>): Prom
   const tooLong = AbortSignal.timeout(bounded.timeout / 2);
   for (let turns = 0; !(await isTrue()); turns++) {
     tooLong.throwIfAborted();
-    if (turns < 10_000) await nextTurn();
-    else await delay(5);
+    if (turns < 500) await nextTurn();
+    else await delay(1);
   }
 }
 

@@ -60,7 +60,10 @@ export class UpstreamConnection {
   /** Resolves when the connection is gone, whoever ended it. */
   readonly closed: Promise<void>;
   #text = '';
-  #parsed = 0;
+  /** What of it is not taken apart yet. */
+  #rest = '';
+  /** The end of it, of the length of an empty line less one. */
+  #last = '';
   #current: ReceivedRequest | null = null;
   #upgraded = false;
   readonly #onRequest: (request: ReceivedRequest) => void;
@@ -74,7 +77,8 @@ export class UpstreamConnection {
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
       this.#text += chunk;
-      this.#parse();
+      this.#rest += chunk;
+      if (this.#endsSomething(chunk)) this.#parse();
       for (const watcher of this.#watchers) watcher();
     });
   }
@@ -97,14 +101,23 @@ export class UpstreamConnection {
     });
   }
 
+  /** Whether a head or a body may have come to its end. All of a long body is not looked at again for each part of it. */
+  #endsSomething(chunk: string): boolean {
+    const seen = this.#last + chunk;
+    this.#last = seen.slice(-3);
+    const request = this.#current;
+    if (!request || request.header('transfer-encoding') !== undefined) return seen.includes('\r\n\r\n');
+    return bodyLength(request, this.#rest) !== null;
+  }
+
   #parse(): void {
     while (!this.#upgraded) {
-      const rest = this.#text.slice(this.#parsed);
+      const rest = this.#rest;
       if (!this.#current) {
         const end = rest.indexOf('\r\n\r\n');
         if (end < 0) return;
         const head = rest.slice(0, end + 4);
-        this.#parsed += head.length;
+        this.#rest = rest.slice(head.length);
         this.#current = new ReceivedRequest(head, this);
         this.#upgraded = this.#current.header('upgrade') !== undefined;
         this.#onRequest(this.#current);
@@ -112,7 +125,7 @@ export class UpstreamConnection {
       }
       const length = bodyLength(this.#current, rest);
       if (length === null) return;
-      this.#parsed += length;
+      this.#rest = rest.slice(length);
       const request = this.#current;
       this.#current = null;
       request.finish(rest.slice(0, length));
