@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
 /** Milliseconds of work in one turn of the event loop: what a request may have to wait for more than it would have to anyway. */
-const slice = 1;
+const slice = 2;
 
 /** Until when work may go on in this turn, monotonic milliseconds. One for all of it, whoever does it. */
 let end = 0;

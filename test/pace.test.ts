@@ -26,8 +26,8 @@ test('steps follow each other in their order; in one turn while they are short',
       log.push(name);
       then();
     });
-  step('short', 0.4, () => step('last', 0, resolve));
-  step('longer', 0.8);
+  step('short', 0.8, () => step('last', 0, resolve));
+  step('longer', 1.6);
   step('third', 0);
   await nextTurn();
   assert.deepEqual(log, ['short', 'longer']);
@@ -57,7 +57,7 @@ test('long work lets others have their turn, short work does not wait for it', b
   work(0.5);
   await rest();
   assert.equal(others, 0);
-  work(1);
+  work(2);
   await rest();
   assert.equal(others, 1);
 });

@@ -393,13 +393,13 @@ test('a plug-in that ends between two loads is started again', async (t) => {
 });
 
 test('its time is up before that of a reader that waits as long', async (t) => {
-  const source = await pluginOf(t, loading('return new Promise(() => {});'), { timeout: 200 });
+  const source = await pluginOf(t, loading('return new Promise(() => {});'), { timeout: 1000 });
   let late = 0;
-  const reader = new SourceReader(source, 200, () => {
+  const reader = new SourceReader(source, 1000, () => {
     late += 1;
   });
   const { failure } = await reader.read(false);
-  assert.match(failure?.message ?? '', /source\.mjs: did not answer within 200 ms/);
+  assert.match(failure?.message ?? '', /source\.mjs: did not answer within 1000 ms/);
   assert.equal(late, 0);
 });
 
