@@ -21,7 +21,7 @@ let slots: Slots | null = null;
  * Has a TLS socket read into one buffer that all such sockets share, instead of one of 64 KiB that Node allocates for each read: a tenth
  * of what a small request costs. A client's socket is asked for that by the option `onread`; a server's has no such option, so its slots are filled from
  * here. Where Node does not have them any more, nothing changes, and what is read comes as `data` events.
- * What came before still comes as `data` events, and so does what comes while the socket is paused. Call once; `take` gets everything until `unlendReads`.
+ * What came before still comes as `data` events, and so does what comes while the socket is paused. Call once; `take` gets everything else, until `unlendReads`.
  * @returns whether reads are lent from here on
  */
 export function lendReads(socket: TLSSocket, take: Take): boolean {

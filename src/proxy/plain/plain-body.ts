@@ -88,7 +88,7 @@ export class PlainBody implements RequestBody, ChunkSink {
     if (this.#chunks) return this.#takeChunks(bytes, this.#chunks);
     const part = bytes.length > this.#left ? bytes.subarray(0, this.#left) : bytes;
     this.#left -= part.length;
-    this.#sink?.onBody(kept(part));
+    this.#sink?.onBody(Buffer.from(part));
     if (this.#left === 0) this.#end();
     return part.length;
   }
@@ -104,7 +104,7 @@ export class PlainBody implements RequestBody, ChunkSink {
   }
 
   onChunk(part: Buffer): void {
-    this.#sink?.onBody(kept(part));
+    this.#sink?.onBody(Buffer.from(part));
   }
 
   #takeChunks(bytes: Buffer, chunks: ChunkDecoder): number {
@@ -131,24 +131,6 @@ export class PlainBody implements RequestBody, ChunkSink {
     this.#discarding = true;
     sink?.onBodyError(error);
   }
-}
-
-/** Memory for copies, given out piece by piece: one allocation for each piece of 16 KiB would cost as much as all else that an upload needs. */
-const slabSize = 256 * 1024;
-let slab = Buffer.alloc(0);
-let used = 0;
-
-/** A copy of what was lent, which may wait for the upstream. */
-function kept(part: Buffer): Buffer {
-  const { length } = part;
-  if (length > slab.length - used) {
-    slab = Buffer.allocUnsafeSlow(Math.max(slabSize, length));
-    used = 0;
-  }
-  const copy = slab.subarray(used, used + length);
-  part.copy(copy);
-  used += length;
-  return copy;
 }
 
 /** Trailers are not passed on, but what frames a message where nothing may (RFC 9110 §6.5.1) is no accident. */
