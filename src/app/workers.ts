@@ -141,9 +141,9 @@ export class Workers implements Serving {
   }
 
   async stop(): Promise<StopResult> {
-    const stopped = this.#fleet.stop();
+    // The workers' copies keep the queue.
     this.#closeSockets();
-    return stopped;
+    return this.#fleet.stop();
   }
 
   abandon(): void {

@@ -224,6 +224,14 @@ export class ManagedWorker {
     await this.exited;
   }
 
+  /** Has it accept nothing more. Resolves when that is so, or when it gives no sign of life. */
+  async stopAccepting(): Promise<void> {
+    if (this.state === 'gone') return;
+    this.state = 'leaving';
+    this.dismissed = true;
+    await this.attend(this.#channel.call('stopAccepting', null)).catch(() => {});
+  }
+
   /** Has it drain within the drain timeout and end. */
   async stop(): Promise<StopResult> {
     this.dismissed = true;

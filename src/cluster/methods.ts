@@ -67,6 +67,8 @@ export type WorkerMethods = {
   /** Intermediates of clients that another worker trusted, DER. */
   issuers(certificates: readonly Uint8Array[]): void;
   logLevel(level: string): void;
+  /** Accepts nothing more. Answered when that is so. */
+  stopAccepting(nothing: null): Promise<void>;
   /** Accepts nothing more, drains as for a retired certificate, and ends. */
   leave(nothing: null): Promise<void>;
   /** Accepts nothing more, drains as for a stop, and ends. */

@@ -14,6 +14,8 @@ export async function stopWorkers(workers: readonly ManagedWorker[], timeout: nu
   for (const worker of workers) {
     if (worker.state === 'starting' || worker.isSilent(silentAfter)) worker.kill('SIGKILL');
   }
+  // A client that is told to go elsewhere must not find a door that is about to be shut.
+  await Promise.all(workers.map((worker) => worker.stopAccepting()));
   const results = await Promise.all(workers.map((worker) => worker.stop()));
   await Promise.all(workers.map(({ exited }) => exited));
   clearTimeout(overdue);

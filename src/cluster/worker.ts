@@ -15,6 +15,7 @@ export interface Plane {
   summary(): ConnectionSummary;
   learn(certificates: readonly Uint8Array[]): void;
   setLogLevel(level: string): void;
+  stopAccepting(): Promise<void>;
   /** Stops accepting and drains as for a retired certificate. */
   leave(): Promise<void>;
   /** Stops accepting and drains within the drain timeout. */
@@ -78,6 +79,7 @@ export class Worker {
       summary: () => this.#serving.summary(),
       issuers: (certificates) => this.#plane?.learn(certificates),
       logLevel: (level) => this.#plane?.setLogLevel(level),
+      stopAccepting: async () => this.#plane?.stopAccepting(),
       leave: () => this.#end(async () => this.#plane?.leave()),
       stop: () => this.stop(),
       abandon: () => this.#plane?.abandon(),

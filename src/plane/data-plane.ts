@@ -59,14 +59,14 @@ export class DataPlane {
 
   /** Stops accepting, and drains as for retired certificates: upgraded connections get the time of their own. */
   async leave(): Promise<void> {
-    this.#stopAccepting();
+    await this.stopAccepting();
     await this.#connections.leave();
     await this.close();
   }
 
   /** Stops accepting, and drains everything within the drain timeout. */
   async stop(): Promise<StopResult> {
-    this.#stopAccepting();
+    await this.stopAccepting();
     const stopped = this.#connections.stop();
     if (this.#abandoned.signal.aborted) this.#connections.destroyAll();
     else this.#abandoned.signal.addEventListener('abort', () => this.#connections.destroyAll());
@@ -82,13 +82,14 @@ export class DataPlane {
 
   /** Ends what runs beside the connections. Idempotent. */
   async close(): Promise<void> {
-    this.#stopAccepting();
+    await this.stopAccepting();
     this.#door.close();
     for (const upstream of this.#upstreams.values()) upstream.close();
   }
 
-  #stopAccepting(): void {
-    for (const listener of this.listeners) listener.close();
+  /** Settles when nobody gets in any more. Who stood before the door by then is served. */
+  async stopAccepting(): Promise<void> {
+    await Promise.all(this.listeners.map((listener) => listener.close()));
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { createServer, type SecureVersion, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import { systemCode } from '../errors.ts';
+import { closeWhenQueueIsEmpty } from './accept-queue.ts';
 import { formatAddress, type ListenAddress, listen } from './addresses.ts';
 import type { ContextStore } from './context-store.ts';
 import { contextOptions } from './contexts.ts';
@@ -61,6 +62,7 @@ export class TlsListener {
   readonly #unsubscribe: () => void;
   #madeOf: Parts;
   #address: ListenAddress;
+  #closed: Promise<void> | null = null;
 
   constructor(address: ListenAddress, store: ContextStore, options: TlsOptionsOfListener, events: ListenerEvents) {
     this.#address = address;
@@ -114,11 +116,16 @@ export class TlsListener {
     return formatAddress(this.#address);
   }
 
-  /** Stops accepting. Connections live on. Idempotent. */
-  close(): void {
+  /** Stops accepting, once nobody waits to be accepted. Connections live on. Idempotent. @returns settles when it is closed */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#server.listening) await closeWhenQueueIsEmpty(this.#server);
     this.#unsubscribe();
     this.#sessions?.forget();
-    if (this.#server.listening) this.#server.close();
   }
 
   /** Renews the default context, if it is made of something else now: that takes longer than all the rest of a commit. */

@@ -369,6 +369,25 @@ test('a stop drains all, counts what was cut, and starts nobody anew', async (t)
   assert.deepEqual(s.logged('WORKER_DIED'), []);
 });
 
+test('nobody is told to stop before all accept nothing more, but who gives no sign of life', async (t) => {
+  const s = await serving(t, 3);
+  const gate = Promise.withResolvers<void>();
+  s.process(2).gates.close = gate.promise;
+  s.process(3).hang();
+  const stopped = s.fleet.stop();
+  await quiet();
+  const stops = () => s.processes.map((process) => process.count('stop'));
+  assert.deepEqual([s.process(1).count('stopAccepting'), stops()], [1, [0, 0, 0]]);
+  gate.resolve();
+  await quiet();
+  assert.deepEqual(stops(), [0, 0, 0]);
+  await s.beat(4);
+  await quiet();
+  assert.deepEqual(stops(), [1, 1, 0]);
+  s.process(3).kill('SIGKILL');
+  assert.deepEqual(await stopped, { cut: 2 });
+});
+
 test('a stop kills what hangs once its time is over, and what starts at once', async (t) => {
   const s = await serving(t, 2, { stopTimeout: 3000 });
   s.process(1).hang();

@@ -84,8 +84,8 @@ for (const any of ['::', '0.0.0.0']) {
       failed: () => {},
     });
     await listener.open();
-    t.after(() => {
-      listener.close();
+    t.after(async () => {
+      await listener.close();
       for (const socket of sockets) socket.destroy();
     });
     assert.equal(await showsOutside(listener.address, a, 'a.test'), true);

@@ -131,7 +131,7 @@ test('with nothing to serve a handshake fails, and the first commit mends it', b
 test('a closed listener hears of no more commits', bounded, async (t) => {
   const store = await storeOf([a]);
   const server = await listening(t, store);
-  server.listener?.close();
+  await server.listener?.close();
   await serve(store, renewed);
   assert.equal(store.current.number, 2);
 });

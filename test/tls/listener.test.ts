@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { TlsListener } from '../../src/tls/index.ts';
 import { bounded } from '../support/swivel.ts';
 import { freshIdentity, storeOf } from './support/identities.ts';
-import { handshake, listening, refusal, tcp, visit } from './support/listening.ts';
+import { handshake, listening, refusal, shownTo, tcp, visit } from './support/listening.ts';
 
 const a = await freshIdentity('a', ['a.test', '*.a.test']);
 const b = await freshIdentity('b');
@@ -98,12 +98,22 @@ test('a port that is taken is refused by its code', bounded, async (t) => {
   await assert.rejects(listener.open(), { code: 'LISTEN_FAILED' });
 });
 
+test('who stands in the queue when it closes is served', bounded, async (t) => {
+  const server = await listening(t, await storeOf([a]));
+  const clients = Array.from({ length: 20 }, () => handshake(t, { port: server.port }));
+  // From here on the system has taken their connections, and the event loop has not come round to one of them.
+  await new Promise(process.nextTick);
+  await server.listener?.close();
+  assert.match(await refusal({ port: server.port }), /ECONNREFUSED/);
+  for (const client of await Promise.all(clients)) assert.equal(shownTo(client), a.leaf.fingerprint256);
+});
+
 test('closing stops accepting, keeps what is connected, and may be repeated', bounded, async (t) => {
   const server = await listening(t, await storeOf([a]));
   const client = await handshake(t, { port: server.port });
   const { secure } = await server.nextSecured();
-  server.listener?.close();
-  server.listener?.close();
+  await server.listener?.close();
+  await server.listener?.close();
   assert.match(await refusal({ port: server.port }), /ECONNREFUSED/);
   secure.write(' again');
   await once(client, 'data');

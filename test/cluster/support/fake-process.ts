@@ -41,7 +41,8 @@ export class FakeProcess implements WorkerProcess {
   /** What `begin`, or preparing a generation, throws. */
   failsIn: { readonly begin?: Error; prepare?: Error | undefined } = {};
   /** What preparing and draining wait for. */
-  gates: { prepare?: Promise<unknown>; drain?: Promise<unknown>; open?: Promise<unknown> } = {};
+  gates: { prepare?: Promise<unknown>; drain?: Promise<unknown>; close?: Promise<unknown>; open?: Promise<unknown> } =
+    {};
   /** The identities it says it cannot serve. */
   refuses: ReadonlySet<string> = new Set();
   readonly toWorker = new Post();
@@ -156,6 +157,7 @@ export class FakeProcess implements WorkerProcess {
       summary: () => ({ open: this.pid, draining: 0, byCertificate: {} }),
       learn: (certificates: readonly Uint8Array[]) => void this.learned.push(...certificates),
       setLogLevel: (level: string) => void this.levels.push(level),
+      stopAccepting: async () => void (await this.gates.close),
       leave: async () => void (await this.gates.drain),
       stop: async (): Promise<StopResult> => {
         await this.gates.drain;

@@ -34,4 +34,4 @@ for (let i = 0; i < 10 && alive > 1; i++) {
   alive = contexts.filter((context) => context.deref()).length;
 }
 process.stdout.write(String(alive));
-listener.close();
+await listener.close();

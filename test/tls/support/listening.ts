@@ -62,8 +62,8 @@ export class Listening {
     return this.#failed.next();
   }
 
-  close(): void {
-    this.listener?.close();
+  async close(): Promise<void> {
+    await this.listener?.close();
     for (const socket of this.#sockets) socket.destroy();
   }
 }
