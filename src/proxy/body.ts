@@ -27,6 +27,7 @@ export class MalformedBody extends Error {
 
 /** Who takes the body of a request. Told nothing any more after `onBodyEnd` or `onBodyError`. */
 export interface BodySink {
+  /** @param chunk lent: it changes after the call */
   onBody(chunk: Buffer): void;
   onBodyEnd(): void;
   /** @param error ClientGone or ClientStalled, or another when what the client sent is no body */

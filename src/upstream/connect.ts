@@ -1,5 +1,6 @@
 import { Agent } from 'node:http';
-import { type OnReadOpts, Socket } from 'node:net';
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import { writableHighWaterMark } from './outgoing.ts';
 
 /** Milliseconds to wait for the last words of the other side when it does not listen any more. */
 const patience = 1000;
@@ -41,7 +42,7 @@ export class PatientSocket extends Socket {
  * @param onread where to read to, when not by events
  */
 export function open(url: URL, timeout: number, onread?: OnReadOpts): PatientSocket {
-  const socket = new PatientSocket(onread ? { onread } : undefined);
+  const socket = new PatientSocket({ ...(onread ? { onread } : {}), writableHighWaterMark } as SocketConstructorOpts);
   const timer = setTimeout(() => socket.destroy(new Error('connect timed out')), timeout);
   const stop = () => clearTimeout(timer);
   socket.once('connect', stop);

@@ -1,6 +1,7 @@
 import { chunkHead, chunkTail, lastChunk } from '../http1/index.ts';
 import { open, type PatientSocket } from './connect.ts';
 import type { UpstreamOptions } from './options.ts';
+import { Outgoing } from './outgoing.ts';
 import { ResponseReader, type ResponseSink } from './response-reader.ts';
 import type { Sweepable } from './sweep.ts';
 import type { ResponseEvents } from './tolerant-reader.ts';
@@ -51,6 +52,8 @@ export class Wire implements Sweepable, ResponseSink {
   readonly #owner: WireOwner;
   readonly #options: UpstreamOptions;
   readonly #socket: PatientSocket;
+  /** The body of the request. */
+  readonly #outgoing: Outgoing;
   readonly #reader = new ResponseReader(this);
   #user: WireUser | null;
   #state: State = 'connecting';
@@ -78,6 +81,7 @@ export class Wire implements Sweepable, ResponseSink {
     this.#options = options;
     const callback = (read: number) => this.#read(buffer.subarray(0, read));
     this.#socket = open(url, options.connectTimeout, { buffer, callback });
+    this.#outgoing = new Outgoing(this.#socket);
     this.#socket.patient = false;
     this.#socket.once('connect', () => this.#connected());
     this.#socket.on('drain', () => {
@@ -126,31 +130,37 @@ export class Wire implements Sweepable, ResponseSink {
   }
 
   uncork(): void {
+    this.#outgoing.flush();
     this.#socket.uncork();
   }
 
-  /** Sends a part of the body. @returns false when no more can be taken for now */
+  /** Sends a part of the body. @param chunk lent: it changes after the call @returns false when no more can be taken for now */
   write(chunk: Buffer): boolean {
     this.#moved = true;
+    const outgoing = this.#outgoing;
     if (this.#framing === 'chunked') {
-      this.#socket.cork();
-      this.#socket.write(chunkHead(chunk.length), 'latin1');
-      this.#socket.write(chunk);
-      const more = this.#socket.write(chunkTail, 'latin1');
-      this.#socket.uncork();
-      return more;
+      outgoing.text(chunkHead(chunk.length));
+      outgoing.bytes(chunk);
+      outgoing.text(chunkTail);
+    } else {
+      this.#unsent -= chunk.length;
+      // Longer than was said: what is too much would be taken for another request.
+      if (this.#unsent < 0) {
+        this.#fail(new WireError('body'));
+        return false;
+      }
+      outgoing.bytes(chunk);
     }
-    this.#unsent -= chunk.length;
-    // Longer than was said: what is too much would be taken for another request.
-    if (this.#unsent < 0) this.#fail(new WireError('body'));
-    else return this.#socket.write(chunk);
-    return false;
+    // With the last part `end` comes, and with the first ones `uncork`.
+    if (this.#unsent !== 0 || this.#framing === 'chunked') outgoing.flushSoon();
+    return !this.#socket.writableNeedDrain;
   }
 
   /** The body is complete. */
   end(): void {
-    if (this.#framing === 'chunked') this.#socket.write(lastChunk(), 'latin1');
+    if (this.#framing === 'chunked') this.#outgoing.text(lastChunk());
     else if (this.#unsent !== 0) this.#fail(new WireError('body'));
+    this.#outgoing.flush();
     this.#sent = true;
     this.#moved = true;
   }

@@ -88,7 +88,7 @@ export class PlainBody implements RequestBody, ChunkSink {
     if (this.#chunks) return this.#takeChunks(bytes, this.#chunks);
     const part = bytes.length > this.#left ? bytes.subarray(0, this.#left) : bytes;
     this.#left -= part.length;
-    this.#sink?.onBody(Buffer.from(part));
+    this.#sink?.onBody(part);
     if (this.#left === 0) this.#end();
     return part.length;
   }
@@ -104,7 +104,7 @@ export class PlainBody implements RequestBody, ChunkSink {
   }
 
   onChunk(part: Buffer): void {
-    this.#sink?.onBody(Buffer.from(part));
+    this.#sink?.onBody(part);
   }
 
   #takeChunks(bytes: Buffer, chunks: ChunkDecoder): number {
