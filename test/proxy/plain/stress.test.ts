@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -107,3 +108,61 @@ test('many connections at once: each is given its own answers, octet for octet',
   await eventually(async () => (await metricOf(door.metrics.requestsInFlight)) === 0);
   await eventually(() => door.connections.size <= 40);
 });
+
+test(
+  'many uploads at once to an upstream that reads in fits and starts: what comes is what was sent',
+  bounded,
+  async (t) => {
+    const random = randomNumbers(9);
+    const server = createServer(async (request, response) => {
+      const hash = createHash('sha256');
+      // Some are broken off, with what is under way.
+      const enough = request.url === '/broken' ? random(3_000_000) : Number.POSITIVE_INFINITY;
+      let received = 0;
+      for await (const part of request) {
+        hash.update(part);
+        received += (part as Buffer).length;
+        if (received >= enough) {
+          request.destroy();
+          return;
+        }
+        if (random(20) === 0) for (let turns = random(200); turns > 0; turns -= 1) await nextTurn();
+      }
+      response.end(hash.digest('hex'));
+    });
+    server.on('request', (request) => request.on('error', () => {}));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    t.after(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    const { port } = server.address() as AddressInfo;
+    const door = await startFrontDoor(t, { upstream: `http://127.0.0.1:${port}`, proxy: { access: false } });
+    const upload = async (i: number) => {
+      const client = await connectRaw(t, door);
+      const body = randomBytes(4_000_000 + random(3_000_000));
+      const path = i % 4 === 0 ? '/broken' : '/whole';
+      const head = `POST ${path} HTTP/1.1\r\nHost: app.test\r\n`;
+      const { socket } = client;
+      const write = (octets: Buffer | string) => new Promise<unknown>((written) => socket.write(octets, written));
+      const sending = (async () => {
+        const chunked = i % 2 === 0;
+        await write(`${head}${chunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`}\r\n\r\n`);
+        for (let at = 0; at < body.length && !socket.destroyed; ) {
+          const part = body.subarray(at, at + 1 + random(random(5) === 0 ? 200 : 90_000));
+          at += part.length;
+          if (chunked) await write(`${part.length.toString(16)}\r\n`);
+          await write(part);
+          if (chunked) await write('\r\n');
+        }
+        if (chunked) await write('0\r\n\r\n');
+      })();
+      const answered = await client.response('POST');
+      if (path === '/broken') assert.equal(answered.status, 502);
+      else assert.equal(answered.body, createHash('sha256').update(body).digest('hex'));
+      await sending;
+    };
+    await Promise.all(Array.from({ length: 16 }, (_, i) => upload(i)));
+    await eventually(async () => (await metricOf(door.metrics.requestsInFlight)) === 0);
+  },
+);
