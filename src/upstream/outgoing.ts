@@ -29,8 +29,7 @@ export class Outgoing {
   /** @param text each character is one octet; shorter than a block */
   text(text: string): void {
     if (text.length > this.#room) this.flush();
-    this.#block ??= spare.pop() ?? Buffer.allocUnsafeSlow(blockSize);
-    this.#filled += this.#block.write(text, this.#filled, 'latin1');
+    this.#filled += this.#open().write(text, this.#filled, 'latin1');
   }
 
   /** @param bytes lent: they may change after the call */
@@ -38,8 +37,7 @@ export class Outgoing {
     let from = 0;
     while (from < bytes.length) {
       if (this.#room === 0) this.flush();
-      this.#block ??= spare.pop() ?? Buffer.allocUnsafeSlow(blockSize);
-      const copied = bytes.copy(this.#block, this.#filled, from);
+      const copied = bytes.copy(this.#open(), this.#filled, from);
       this.#filled += copied;
       from += copied;
     }
@@ -65,6 +63,11 @@ export class Outgoing {
     if (this.#to.destroyed) return;
     this.#underWay.push(block);
     this.#to.write(octets, this.#written);
+  }
+
+  #open(): Buffer {
+    this.#block ??= spare.pop() ?? Buffer.allocUnsafeSlow(blockSize);
+    return this.#block;
   }
 
   get #room(): number {

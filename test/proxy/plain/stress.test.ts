@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { connectRaw, type RawClient } from '../../support/raw-client.ts';
 import { bounded, eventually, metricOf, startFrontDoor } from '../../support/swivel.ts';
@@ -80,16 +80,21 @@ async function talk(client: RawClient, name: string, rounds: number, random: (be
   assert.ok(client.drained);
 }
 
-test('many connections at once: each is given its own answers, octet for octet', bounded, async (t) => {
-  const random = randomNumbers(4);
-  const server = createServer((request, response) => answer(request, response, random));
+/** A front door to a server, which listens from here on; both end with the test. */
+async function doorTo(t: TestContext, server: Server) {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   t.after(() => {
     server.close();
     server.closeAllConnections();
   });
   const { port } = server.address() as AddressInfo;
-  const door = await startFrontDoor(t, { upstream: `http://127.0.0.1:${port}`, proxy: { access: false } });
+  return startFrontDoor(t, { upstream: `http://127.0.0.1:${port}`, proxy: { access: false } });
+}
+
+test('many connections at once: each is given its own answers, octet for octet', bounded, async (t) => {
+  const random = randomNumbers(4);
+  const server = createServer((request, response) => answer(request, response, random));
+  const door = await doorTo(t, server);
   const names = Array.from({ length: 50 }, (_, i) => `n${i.toString(36)}`);
   await Promise.all(
     names.map(async (name, i) => {
@@ -131,13 +136,7 @@ test(
       response.end(hash.digest('hex'));
     });
     server.on('request', (request) => request.on('error', () => {}));
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    t.after(() => {
-      server.close();
-      server.closeAllConnections();
-    });
-    const { port } = server.address() as AddressInfo;
-    const door = await startFrontDoor(t, { upstream: `http://127.0.0.1:${port}`, proxy: { access: false } });
+    const door = await doorTo(t, server);
     const upload = async (i: number) => {
       const client = await connectRaw(t, door);
       const body = randomBytes(4_000_000 + random(3_000_000));
