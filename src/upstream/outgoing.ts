@@ -60,7 +60,6 @@ export class Outgoing {
     const octets = this.#filled === blockSize ? block : block.subarray(0, this.#filled);
     this.#block = null;
     this.#filled = 0;
-    if (this.#to.destroyed) return;
     this.#underWay.push(block);
     this.#to.write(octets, this.#written);
   }
@@ -74,7 +73,7 @@ export class Outgoing {
     return blockSize - this.#filled;
   }
 
-  // Writes are completed in the order in which they were made.
+  // Writes are completed in the order in which they were made; those that fail, in any order.
   readonly #written = (error?: Error | null): void => {
     const block = this.#underWay.shift();
     if (block && !error && spare.length < mostSpare) spare.push(block);
