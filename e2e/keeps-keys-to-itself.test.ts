@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
@@ -331,6 +332,16 @@ async function strangePorts(pid: number, known: readonly string[]): Promise<stri
   return (await listeningOn(pid)).filter((address) => !own.includes(address.split(':')[1] ?? ''));
 }
 
+async function twoPortsInARow(): Promise<[Server, Server]> {
+  for (;;) {
+    const first = createServer().listen(0, '127.0.0.1');
+    await once(first, 'listening');
+    const second = createServer().listen((first.address() as AddressInfo).port + 1, '127.0.0.1');
+    if (await once(second, 'listening').catch(() => null)) return [first, second];
+    first.close();
+  }
+}
+
 /** Has the inspector opened, and heap snapshots written on a signal that does nothing otherwise. */
 const nosy = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --heapsnapshot-signal=SIGWINCH --no-warnings' };
 
@@ -383,6 +394,17 @@ test('process.inspect allows it all', bounded, async (t) => {
       assert.equal((await strangePorts(pid, known(swivel))).length, 1, `process ${pid}`);
     }
     for (const code of ['INSPECTION_REFUSED', 'INSPECTOR_OPEN']) assert.deepEqual(logged(swivel, code), []);
+  });
+  await t.test('where somebody else has the port after that of the primary', async (s) => {
+    const [before, taken] = await twoPortsInARow();
+    s.after(() => taken.close());
+    const { port } = before.address() as AddressInfo;
+    await once(before.close(), 'close');
+    const env = { NODE_OPTIONS: `--inspect=127.0.0.1:${port}` };
+    const { swivel, processes } = await prepare(s as TestContext, { config: inspectable, env });
+    for (const pid of (await processes()).all) {
+      assert.equal((await strangePorts(pid, known(swivel))).length, 1, `process ${pid}`);
+    }
   });
   await t.test('by SIGUSR1', async (s) => {
     const { swivel, processes } = await prepare(s as TestContext, { config: inspectable });

@@ -20,6 +20,8 @@ export function spawnWorker({ program, execArgv, env, descriptors }: SpawnOption
     // Structured clones: buffers and maps as they are.
     serialization: 'advanced',
     stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...descriptors],
+    // A free one. node:cluster would take the ports after that of the primary, and a worker whose port is taken has no inspector.
+    inspectPort: 0,
   });
   const worker = cluster.fork(env);
   // Of a process that does not read any more, its end tells enough.
