@@ -173,7 +173,7 @@ export class Activation {
     publication: Publication,
     decision: Decision,
     served: ServedNow,
-    { trigger, since }: Occasion,
+    { candidates, trigger, since }: Occasion,
     now: number,
   ): Promise<void> {
     const before = this.#publisher.current.bundles;
@@ -182,7 +182,7 @@ export class Activation {
     if (trigger !== 'start') this.#journal.trustChanged(before, this.#publisher.current.bundles);
     this.#publishedAt = now;
     const replaced: ValidatedIdentity[] = [];
-    const durationMs = Math.round((performance.now() - since) * 10) / 10;
+    const committedAt = performance.now();
     for (const verdict of decision.touched ?? decision.verdicts) {
       const from = served.get(verdict.id);
       const to = verdict.served;
@@ -191,13 +191,15 @@ export class Activation {
       // What one went back from is not what one goes back to.
       if (from && to && verdict.result !== 'held') replaced.push(from);
       if (trigger === 'start') continue;
+      // What was asked for after the occasion arose was not waited for from then on.
+      const waitedMs = committedAt - Math.max(since, candidates.get(verdict.id)?.askedAt ?? since);
       const rotation = {
         at: new Date(now).toISOString(),
         certificate: verdict.id,
         from: from?.leaf.fingerprint256 ?? null,
         to: to?.leaf.fingerprint256 ?? null,
         trigger: trigger === 'retry' ? ('event' as const) : trigger,
-        durationMs,
+        durationMs: Math.round(waitedMs * 10) / 10,
         drained: (from && drained.get(from.fingerprint)) ?? 0,
       };
       this.#journal.rotated(rotation, to);

@@ -235,8 +235,8 @@ export class Reconciler {
   async #read({ sources, unread, trigger, since, thorough }: RunRequest): Promise<void> {
     if (unread.size === 0) return;
     const slow = new Map<SourceReader, Promise<unknown>>();
-    for (const [reader, stirred] of unread) {
-      const reading = reader.read(thorough, stirred).then(() => slow.delete(reader));
+    for (const [reader, asked] of unread) {
+      const reading = reader.read(thorough, asked.stirred, asked.since).then(() => slow.delete(reader));
       slow.set(reader, reading);
     }
     const patient = new AbortController();

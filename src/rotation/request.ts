@@ -28,12 +28,20 @@ export interface Rollback {
   reject(error: unknown): void;
 }
 
+/** Why a source is to be read. */
+interface Unread {
+  /** The paths of which something was heard; null: anything may have changed. */
+  stirred: Set<string> | null;
+  /** Monotonic milliseconds of the first mark. */
+  readonly since: number;
+}
+
 /** Why the next run is to be, gathered until it begins. */
 export class RunRequest {
   /** What is to be looked at: to be read first, or read already. */
   readonly sources = new Set<SourceReader>();
-  /** Those to be read first: the paths of which something was heard, or null, where anything may have changed. */
-  readonly unread = new Map<SourceReader, Set<string> | null>();
+  /** Those to be read first. */
+  readonly unread = new Map<SourceReader, Unread>();
   /** Those of them to which something may have happened: marked neither by a retry nor by a resync. */
   readonly stirred = new Set<SourceReader>();
   readonly marks = new Set<Trigger>();
@@ -64,10 +72,10 @@ export class RunRequest {
 
   /** A source has to be read. @param path of which something was heard; null: anything may have changed */
   read(reader: SourceReader, path: string | null): void {
-    const paths = this.unread.get(reader);
-    if (path === null || paths === null) this.unread.set(reader, null);
-    else if (paths) paths.add(path);
-    else this.unread.set(reader, new Set([path]));
+    const unread = this.unread.get(reader) ?? { stirred: new Set(), since: performance.now() };
+    this.unread.set(reader, unread);
+    if (path === null) unread.stirred = null;
+    else unread.stirred?.add(path);
   }
 
   /** Whether there is no other reason than that something was heard, and nobody waits for what comes of it. */

@@ -56,6 +56,8 @@ interface Wanted extends PromiseWithResolvers<SourceState> {
   thorough: boolean;
   /** Paths of which something was heard; null: anything may have changed. */
   stirred: Set<string> | null;
+  /** When it was wanted first, monotonic milliseconds. */
+  since: number;
 }
 
 /** Loads one source and validates what changed. A source that hangs holds up nobody but itself. */
@@ -109,10 +111,16 @@ export class SourceReader {
   /**
    * Reads the source; calls during a reading cause exactly one more. Never throws: a failure is part of the state.
    * @param stirred paths of which something was heard, where nothing else is asked for
+   * @param since the first sign that there is something to read, monotonic milliseconds
    * @returns the state after a reading that began after the call
    */
-  read(thorough: boolean, stirred: Iterable<string> | null = null): Promise<SourceState> {
-    this.#wanted ??= { ...Promise.withResolvers<SourceState>(), thorough, stirred: new Set() };
+  read(
+    thorough: boolean,
+    stirred: Iterable<string> | null = null,
+    since: number = performance.now(),
+  ): Promise<SourceState> {
+    this.#wanted ??= { ...Promise.withResolvers<SourceState>(), thorough, stirred: new Set(), since };
+    this.#wanted.since = Math.min(this.#wanted.since, since);
     this.#wanted.thorough ||= thorough;
     if (stirred === null) this.#wanted.stirred = null;
     else for (const path of stirred) this.#wanted.stirred?.add(path);
@@ -132,18 +140,18 @@ export class SourceReader {
     // What is asked for in this turn of the event loop is one reading.
     await Promise.resolve();
     while (this.#wanted) {
-      const { thorough, stirred, resolve } = this.#wanted;
+      const { thorough, stirred, since, resolve } = this.#wanted;
       this.#wanted = null;
       // One that still hangs is neither asked again nor waited for: others would have to wait with it.
       if (!this.#hanging && !this.#closed)
-        await this.#readOnce({ thorough, ...(stirred ? { stirred: [...stirred] } : {}) });
+        await this.#readOnce({ thorough, ...(stirred ? { stirred: [...stirred] } : {}) }, since);
       resolve(this.#state);
     }
     this.#reading = false;
   }
 
-  async #readOnce(options: LoadOptions): Promise<void> {
-    const loading = this.#load(options);
+  async #readOnce(options: LoadOptions, since: number): Promise<void> {
+    const loading = this.#load(options, since);
     const answered = new AbortController();
     const overdue = delay(this.#timeout, null, { signal: answered.signal, ref: false }).catch(() => null);
     const state = await Promise.race([loading, overdue]);
@@ -161,12 +169,13 @@ export class SourceReader {
     });
   }
 
-  async #load(options: LoadOptions): Promise<SourceState> {
+  async #load(options: LoadOptions, askedAt: number): Promise<SourceState> {
     try {
       const material = await this.source.load(options);
       await rest();
       const bundles = this.#bundlesOf(material);
-      const candidates = this.#amended(material) ?? (await this.#validateAll(material, bundles !== null));
+      const candidates =
+        this.#amended(material, askedAt) ?? (await this.#validateAll(material, bundles !== null, askedAt));
       this.#plain = material.findings.length === 0 ? material.identities : null;
       const failure = material.findings.find((one) => one.identity === undefined && one.severity === 'error') ?? null;
       const known = failure ? this.#state.candidates : candidates;
@@ -188,26 +197,30 @@ export class SourceReader {
   }
 
   /** The candidates as they were, but for the few whose material changed; null when that is not known. */
-  #amended({ since, findings }: SourceMaterial): ReadonlyMap<string, Candidate> | null {
+  #amended({ since, findings }: SourceMaterial, askedAt: number): ReadonlyMap<string, Candidate> | null {
     if (!since || since.identities !== this.#plain || findings.length > 0 || this.#state.failure) return null;
     const { candidates } = this.#state;
     if (since.changed.size === 0) return candidates;
     const changes = new Map<string, Candidate | null>();
     for (const [id, identity] of since.changed) {
-      changes.set(id, identity && this.#validate(identity, this.#validated));
+      changes.set(id, identity && this.#validate(identity, this.#validated, askedAt));
       if (!identity) this.#validated.delete(id);
     }
     return LayeredMap.over(candidates, changes);
   }
 
-  async #validateAll(material: SourceMaterial, isTrust: boolean): Promise<ReadonlyMap<string, Candidate>> {
+  async #validateAll(
+    material: SourceMaterial,
+    isTrust: boolean,
+    askedAt: number,
+  ): Promise<ReadonlyMap<string, Candidate>> {
     const candidates = new Map<string, Candidate>();
     for (const one of material.findings) {
       if (one.identity !== undefined && !isTrust) addFinding(candidates, this.source.id, one.identity, one);
     }
     const seen = new Map<string, Validated>();
     for (const identity of material.identities) {
-      const candidate = this.#validate(identity, seen);
+      const candidate = this.#validate(identity, seen, askedAt);
       const known = candidates.get(identity.id)?.findings;
       candidates.set(identity.id, known ? { ...candidate, findings: [...known, ...candidate.findings] } : candidate);
       // Thousands that are new take seconds, in which others want to be heard.
@@ -233,14 +246,14 @@ export class SourceReader {
     return found;
   }
 
-  #validate(identity: IdentityMaterial, seen: Map<string, Validated>): Candidate {
+  #validate(identity: IdentityMaterial, seen: Map<string, Validated>, askedAt: number): Candidate {
     const { id } = identity;
     const digest = digestOf(identity);
     const before = this.#validated.get(id);
     const same = before?.digest === digest ? before : null;
     const validated = same ?? {
       digest,
-      candidate: { ...validate(identity, this.#policy), id, source: this.source.id },
+      candidate: { ...validate(identity, this.#policy), id, source: this.source.id, askedAt },
     };
     seen.set(id, validated);
     return validated.candidate;

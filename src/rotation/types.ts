@@ -23,6 +23,8 @@ export interface Candidate {
   readonly source: string;
   readonly identity: ValidatedIdentity | null;
   readonly findings: readonly Finding[];
+  /** When its source was asked for what turned out to be this one, monotonic milliseconds. */
+  readonly askedAt?: number;
 }
 
 /** `serving`: what is on disk is served. The others: it is not, or not to all, and why (see CONTRACT in the README). */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { FileFault } from '../../src/files/index.ts';
 import type { Leaf } from '../support/pki.ts';
 import { bounded, eventually, metricOf } from '../support/swivel.ts';
@@ -264,6 +264,29 @@ test('a source that is slow to read holds up no other one, and is looked at when
   gate.resolve();
   await log.until('rotation', 'a');
 });
+
+test(
+  'a rotation counts from the first sign of it, and not from an earlier one that was looked at',
+  bounded,
+  async (t) => {
+    const source = new FakeSource('slow', materialOf('a', first));
+    const { reconciler, log } = rotation(t, [source]);
+    await reconciler.runOnce('start');
+    const load = source.load.bind(source);
+    // Each reading takes longer than others wait for it, and is asked for again before it ends.
+    source.load = () => delay(50).then(load);
+    const readings = async (count: number) => {
+      for (let i = 0; i < count; i++) await source.begun;
+    };
+    reconciler.follow(watching(t, log, { resync: 10 }));
+    await readings(5);
+    const before = performance.now();
+    await readings(5);
+    source.identities = [materialOf('a', second)];
+    const { durationMs } = await log.until('rotation', 'a');
+    assert.ok(Number(durationMs) < performance.now() - before, `${durationMs} ms`);
+  },
+);
 
 test('after a stop nothing runs any more, and who waits is told', bounded, async (t) => {
   const source = new FakeSource('s', materialOf('a', first));
