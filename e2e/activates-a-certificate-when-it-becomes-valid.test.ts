@@ -20,7 +20,7 @@ test('a certificate that is not valid yet waits, and is served from the moment i
   const old = await authority.issue({ names: ['app.test'] });
   await writePair(directory, 'app', old);
   // This one waits from the start, and has nobody to stand in for it.
-  const alone = await authority.issue({ names: ['alone.test'], notBefore: inSeconds(6) });
+  const alone = await authority.issue({ names: ['alone.test'], notBefore: inSeconds(15) });
   await writePair(directory, 'alone', alone);
   const upstream = await startHeldUpstream(t);
   const drain = { spread: '0s' };
@@ -41,7 +41,7 @@ test('a certificate that is not valid yet waits, and is served from the moment i
     assert.equal(await shownTo({ port: swivel.port }, 'alone.test'), old.fingerprint256, 'the default stands in');
   });
 
-  const renewed = await authority.issue({ names: ['app.test'], notBefore: inSeconds(3) });
+  const renewed = await authority.issue({ names: ['app.test'], notBefore: inSeconds(6) });
   await t.test('the old one is served until then', async () => {
     await writePair(directory, 'app', renewed);
     const line = await swivel.process.line(isPending('app'));
@@ -72,7 +72,7 @@ test('a certificate that is not valid yet waits, and is served from the moment i
 test('a certificate that expires while it is served is served on, and readiness says so', bounded, async (t) => {
   const authority = await createAuthority();
   const directory = await temporaryDirectory(t);
-  const notAfter = inSeconds(5);
+  const notAfter = inSeconds(10);
   const brief = await authority.issue({ names: ['app.test'], notAfter });
   await writePair(directory, 'app', brief);
   await writePair(directory, 'other', await authority.issue({ names: ['other.test'] }));

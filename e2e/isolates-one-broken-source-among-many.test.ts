@@ -10,15 +10,13 @@ import { writeFiles } from './support/bad-input.ts';
 import { shownTo } from './support/clients.ts';
 import { canDo, unprivileged } from './support/machine.ts';
 import { serviceOf, startModestLoad } from './support/modest-load.ts';
-import { bounded, startSwivel } from './support/swivel.ts';
+import { bounded, type LogLine, startSwivel } from './support/swivel.ts';
 import { until } from './support/until.ts';
 
 const many = 1000;
 const rotated = 30;
 /** Written one right after the other. */
 const atOnce = 6;
-/** A source counts as failed after 10 s: who takes nearly as long has waited for one, not for a busy machine. */
-const tooLongMs = 8000;
 const numbers = Array.from({ length: many }, (_, i) => i);
 
 const idOf = (i: number) => `part-${i % 10}/site-${String(i).padStart(4, '0')}`;
@@ -116,6 +114,7 @@ test('among a thousand certificates, sources that are broken disturb nobody but 
   const loads = await Promise.all(
     [steady, chosen[0] as number].map((i) => startModestLoad(t, swivel, hostOf(i), authority.certificatePem)),
   );
+  const isGivenUp = ({ message }: LogLine) => String(message).startsWith(`${broken.loops} `);
   const stateOf = async (source: string) => (await swivel.status()).sources.find(({ id }) => id === source);
 
   await t.test('what is broken is told, each for itself', async () => {
@@ -152,13 +151,14 @@ test('among a thousand certificates, sources that are broken disturb nobody but 
         durations.push(Number(line['durationMs']));
         served[i] = leaf;
       }
+      if (from === 0) assert.ok(!swivel.process.lines.some(isGivenUp), 'none waits for a source that does not answer');
     }
     const { median, worst } = percentilesOf(durations);
     t.diagnostic(`from the first sign to serving it: median ${median} ms, worst ${worst} ms`);
-    assert.ok(worst < tooLongMs, `none waits for a source that does not answer: ${durations.join(', ')}`);
   });
 
   await t.test('and all others are served as they were', async () => {
+    await swivel.process.line(isGivenUp);
     const line = await swivel.process.line(({ code }) => code === 'CERT_UNPARSABLE');
     assert.equal(line['certificate'], idOf(victim));
     await until('the status says so', async () => {

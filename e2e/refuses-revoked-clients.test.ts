@@ -103,7 +103,7 @@ test('a CRL, then another CA, taken up while it runs: without signal, by rename 
   });
 });
 
-test('connections of revoked clients are cut within a second where that is configured', bounded, async (t) => {
+test('connections of revoked clients are cut, whatever is in flight, where that is configured', bounded, async (t) => {
   const authority = await createAuthority();
   const upstream = await startHeldUpstream(t);
   const door = await startMutual(t, {
@@ -111,19 +111,14 @@ test('connections of revoked clients are cut within a second where that is confi
     upstream: upstream.url,
     trust: { 'ca.crt': authority.certificatePem },
     clientCertificates: { mode: 'required' },
-    config: { drain: { untrusted: 'cut' } },
+    // A drain would wait for the answer, which does not come.
+    config: { drain: { untrusted: 'cut', timeout: '1h' } },
   });
   const leaf = await authority.issue(client);
   const ca = await readFile(join(door.directory, 'ca.crt'), 'utf8');
   const busy = await present(t, { port: door.port, ca }, { leaf, servername: host });
   busy.send(`GET /hold/busy HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
   await upstream.arrived('busy');
-  let cutAt = 0;
-  const cut = busy.closed.then(() => {
-    cutAt = performance.now();
-  });
   await door.change(async () => door.trust.write('revoked.crl', await authority.crl([leaf])));
-  const knownAt = performance.now();
-  await cut;
-  assert.ok(cutAt - knownAt < 1000, `${cutAt - knownAt} ms`);
+  await busy.closed;
 });

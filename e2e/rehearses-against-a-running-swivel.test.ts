@@ -35,7 +35,9 @@ test('swivel check --against says what a running Swivel would make of certificat
   }
   await writePair(directory, 'other', await authority.issue({ names: ['other.test'] }));
   const upstream = await serviceOf(t);
-  const swivel = await startSwivel(t, { certs: directory, upstream: upstream.url });
+  // Clients that say nothing stay for the whole test.
+  const config = { proxy: { headersTimeout: '10m' } };
+  const swivel = await startSwivel(t, { certs: directory, upstream: upstream.url, config });
   const door = { port: swivel.port, ca: authority.certificatePem };
   const load = await startModestLoad(t, swivel, 'other.test', authority.certificatePem);
   const clients: KeepAlive[] = [];

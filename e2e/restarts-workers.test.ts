@@ -13,7 +13,7 @@ import { openHttp1, openWebSocket, shownTo } from './support/clients.ts';
 import { serviceOf } from './support/modest-load.ts';
 import { gone } from './support/process-facts.ts';
 import { bounded, type RunningSwivel, runSwivel, type StartOptions, startSwivel } from './support/swivel.ts';
-import { until } from './support/until.ts';
+import { patience, until } from './support/until.ts';
 import { startDigestUpstream, startUpload } from './support/uploads.ts';
 import { settled, statusOf, workersOf } from './support/workers.ts';
 
@@ -257,7 +257,7 @@ class Installation {
 }
 
 test('a new version of the program is taken in place, one that does not work is not', {
-  timeout: 120_000,
+  timeout: 4 * patience,
 }, async (t) => {
   const program = await Installation.make(t);
   const { swivel, door } = await prepare(t, { flags: ['--workers', '2'], wrap: program.wrap });

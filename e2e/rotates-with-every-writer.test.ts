@@ -31,6 +31,7 @@ import { anew, chainOnly, createIssuer, type Issuer, inTurn, type Renewal } from
 import type { RotationCell } from './support/rotation-cell.ts';
 import { type FromCertbot, type SourceKind, sourceKinds } from './support/source-kinds.ts';
 import type { LogLine, RunningSwivel } from './support/swivel.ts';
+import { patience } from './support/until.ts';
 import { chainOf } from './support/visit.ts';
 import { directoryFor, type Job, rotations, runMatrix, Table } from './support/writer-matrix.ts';
 
@@ -180,7 +181,7 @@ const slug = (text: string) =>
     .replaceAll(/^-|-$/g, '')
     .slice(0, 24);
 
-describe('every writer renews every source, and nobody notices', { concurrency: true, timeout: 200_000 }, () => {
+describe('every writer renews every source, and nobody notices', { concurrency: true, timeout: 8 * patience }, () => {
   const table = new Table();
   after(() => console.log(table.lines(sourceKinds.map(({ name }) => name)).join('\n')));
 

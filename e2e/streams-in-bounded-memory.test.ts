@@ -9,6 +9,7 @@ import { finished } from 'node:stream/promises';
 import { type TestContext, test } from 'node:test';
 import { ScriptProcess } from '../test/support/child.ts';
 import { bounded, eventually } from '../test/support/swivel.ts';
+import { patience } from './support/until.ts';
 
 const megabyte = 1024 * 1024;
 /** Set it to 1024 for the whole truth, which takes its time. */
@@ -29,10 +30,10 @@ async function forkFrontDoor(t: TestContext, upstream: string): Promise<Door> {
   t.after(() => script.stop());
   const memory = async () => {
     script.send({});
-    return script.next<{ rss: number; peak: number }>(10_000);
+    return script.next<{ rss: number; peak: number }>(patience);
   };
   script.send({ upstream });
-  const address = await script.next<{ port: number; ca: string }>(10_000);
+  const address = await script.next<{ port: number; ca: string }>(patience);
   const { rss } = await memory();
   return { ...address, growth: async () => (await memory()).peak - rss };
 }

@@ -7,7 +7,7 @@ import { forkUpstream } from '../test/support/load/upstream.ts';
 import { createAuthority, type Leaf } from '../test/support/pki.ts';
 import { MarkedLoad, overcharged, type Strike, strike, unaccounted } from './support/marked-load.ts';
 import { type RunningSwivel, startSwivel } from './support/swivel.ts';
-import { until } from './support/until.ts';
+import { patience, until } from './support/until.ts';
 import { childrenOf, descriptorsOf, metricsOf, settled, sharedFiles, workersOf } from './support/workers.ts';
 
 /** A minute shows more; the suite has no time for it. */
@@ -90,7 +90,7 @@ async function holdings({ process: { pid }, adminUrl }: RunningSwivel) {
 }
 
 test(`kill -9 of a random worker every second for ${seconds} seconds costs what it had in flight, and nothing else`, {
-  timeout: (seconds + 60) * 1000,
+  timeout: seconds * 1000 + 4 * patience,
 }, async (t) => {
   const authority = await createAuthority();
   const leaves = await authority.issueMany(Array.from({ length: seconds * rotationsPerSecond * 2 + 1 }, () => ({})));

@@ -8,7 +8,7 @@ import type { Status } from '../../src/admin/index.ts';
 import { temporaryDirectory, writeAtomically, writePair } from '../../test/support/files.ts';
 import { type Authority, createAuthority, type Leaf } from '../../test/support/pki.ts';
 import { SwivelProcess, writeConfig } from './swivel.ts';
-import { until } from './until.ts';
+import { patience, until } from './until.ts';
 
 type Scope = Pick<TestContext, 'after'>;
 const run = promisify(execFile);
@@ -98,7 +98,7 @@ export class MutualDoor {
     }
     client.stdin.on('error', () => {});
     client.stdin.write(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
-    const end = setTimeout(() => client.kill(), 10_000);
+    const end = setTimeout(() => client.kill(), patience);
     await once(client, 'close');
     clearTimeout(end);
     return output;
@@ -138,7 +138,7 @@ export async function startMutual(t: Scope, options: MutualOptions): Promise<Mut
   const swivel = new SwivelProcess(['serve', '--config', config]);
   t.after(async () => {
     swivel.kill('SIGTERM');
-    await swivel.line(({ event }) => event === 'stopping', 10_000).catch(() => {});
+    await swivel.line(({ event }) => event === 'stopping').catch(() => {});
     swivel.kill('SIGTERM');
     await swivel.ended();
   });

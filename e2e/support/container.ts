@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Ended, LogLine } from './swivel.ts';
+import { patience } from './until.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** Where it exists: builds a stand-in for the base image, for machines that cannot pull it. */
@@ -161,7 +162,7 @@ export class Container {
   }
 
   /** The first log line, past or to come, that satisfies a condition. */
-  line(wanted: (line: LogLine) => boolean, withinMs = 15_000): Promise<LogLine> {
+  line(wanted: (line: LogLine) => boolean, withinMs = patience): Promise<LogLine> {
     const { promise, resolve, reject } = Promise.withResolvers<LogLine>();
     const signal = AbortSignal.timeout(withinMs);
     const look = () => {

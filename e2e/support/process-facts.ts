@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { until } from './until.ts';
+import { patience, until } from './until.ts';
 import { descriptorsOf, runs, statusOf } from './workers.ts';
 
 /** Resolves when none of these processes runs any more. */
-export async function gone(pids: readonly number[], withinMs = 15_000): Promise<void> {
+export async function gone(pids: readonly number[], withinMs = patience): Promise<void> {
   const anyRuns = async () => (await Promise.all(pids.map(runs))).includes(true);
   await until(`the end of ${pids.join(', ')}`, async () => !(await anyRuns()), withinMs);
 }

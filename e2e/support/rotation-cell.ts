@@ -1,9 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { percentilesOf } from '../../test/support/load/percentiles.ts';
+import { patience } from './until.ts';
 import type { Chain, Visitor } from './visit.ts';
 
-/** Milliseconds within which a change has to be served. */
-const bound = 10_000;
 /** Milliseconds between two visits, while the writer is at work and from then on. */
 const pace = { before: 30, after: 15 };
 
@@ -58,7 +57,7 @@ export class RotationCell {
     /** Another chain than the old one, and when it was shown first. */
     let other: Required<Change> | undefined;
     while (!change || other?.chain !== change.chain) {
-      if (change && performance.now() - change.at > bound) break;
+      if (change && performance.now() - change.at > patience) break;
       const shown = await this.visit();
       if (shown !== undefined && shown !== other?.chain) {
         if (other) this.#fault(shown === old ? 'shown the old chain after the new one' : 'shown a third chain');

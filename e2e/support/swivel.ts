@@ -7,11 +7,12 @@ import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { ReloadAnswer, Status } from '../../src/admin/index.ts';
+import { patience } from './until.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** Longer than any of these tests takes: what waits for an event that never comes fails instead of hanging. */
-export const bounded = { timeout: 60_000 };
+export const bounded = { timeout: 4 * patience };
 
 /** A line of the log. */
 export type LogLine = Record<string, unknown> & { readonly event?: string; readonly msg?: string };
@@ -94,14 +95,14 @@ export class SwivelProcess {
   }
 
   /** The first log line, past or to come, that satisfies a condition. */
-  line(wanted: (line: LogLine) => boolean, withinMs = 15_000): Promise<LogLine> {
+  line(wanted: (line: LogLine) => boolean, withinMs = patience): Promise<LogLine> {
     return this.#lineFrom(0, wanted, withinMs);
   }
 
   /** Reads the log from here on: each call resolves with the first line after the last one that satisfies a condition. */
   follow(): (wanted: (line: LogLine) => boolean, withinMs?: number) => Promise<LogLine> {
     let from = this.lines.length;
-    return async (wanted, withinMs = 15_000) => {
+    return async (wanted, withinMs = patience) => {
       const line = await this.#lineFrom(from, wanted, withinMs);
       from = this.lines.indexOf(line) + 1;
       return line;
@@ -161,7 +162,7 @@ export async function startSwivel(t: Pick<TestContext, 'after'>, options: StartO
   for (const url of [options.upstream ?? []].flat()) args.push('--upstream', url);
   const swivel = new SwivelProcess([...args, ...(options.flags ?? [])], options);
   t.after(async () => {
-    const { code, signal, stderr } = await stopWithin(swivel, 10_000);
+    const { code, signal, stderr } = await stopWithin(swivel, patience);
     if (code !== 0) throw new Error(`swivel ended with ${code ?? signal}:\n${stderr}`);
   });
   const listening = await swivel.line(({ event }) => event === 'listening');
@@ -227,7 +228,7 @@ async function stopWithin(swivel: SwivelProcess, ms: number): Promise<Ended> {
 /** Runs a command of Swivel to its end; one that goes on and on is killed. */
 export async function runSwivel(args: readonly string[], options: SpawnOptions = {}): Promise<Ended> {
   const swivel = new SwivelProcess(args, options);
-  const end = setTimeout(() => swivel.kill('SIGKILL'), 20_000);
+  const end = setTimeout(() => swivel.kill('SIGKILL'), patience);
   try {
     return await swivel.ended();
   } finally {

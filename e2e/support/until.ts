@@ -1,5 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
+/** Milliseconds that something may take to come: bounds a test that waits in vain, and holds on a machine that is busy with much else. */
+export const patience = 60_000;
+
 /**
  * Looks at a condition until it holds; for what no event tells.
  * @returns what the condition returned, once that is neither false, null nor undefined
@@ -7,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 export async function until<T>(
   what: string,
   look: () => T | Promise<T>,
-  withinMs = 15_000,
+  withinMs = patience,
 ): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = performance.now() + withinMs;
   for (;;) {

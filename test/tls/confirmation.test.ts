@@ -67,9 +67,7 @@ test('a listener that keeps silent is given up', bounded, async (t) => {
   const port = await tcpServer(t, ((socket: { on(event: string, listener: () => void): void }) => {
     socket.on('error', () => {});
   }) as () => void);
-  const before = performance.now();
   assert.equal(await showsOutside({ host, port }, a, 'a.test'), null);
-  assert.ok(performance.now() - before < 5000);
 });
 
 for (const any of ['::', '0.0.0.0']) {

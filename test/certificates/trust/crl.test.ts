@@ -220,15 +220,12 @@ describe('a CRL', () => {
     assert.deepEqual(codesOf(validated(root.certificatePem, der).findings), ['CRL_UNVERIFIED error']);
   });
 
-  test('as large as a file may be is read in a moment, and looked up in no time', async () => {
+  test('as large as a file may be is read, and looked up', async () => {
     const serial = (i: number) => `40${i.toString(16).padStart(30, '0')}`;
     const entries = Array.from({ length: 25_000 }, (_, i) => entry(serial(i), reason(1)));
     const der = crlDer(root, { entries });
     assert.ok(der.length > 1_000_000);
-    const before = performance.now();
     const bundle = bundleOf(root.certificatePem, der);
-    const took = performance.now() - before;
-    assert.ok(took < 1000, `${took} ms`);
     const revoked = await issueClient(root, { serial: serial(24_999) });
     const good = await issueClient(root, { serial: serial(25_000) });
     assert.equal(verifyClient(bundle, [revoked.x509], Date.now()).ok, false);
