@@ -18,6 +18,18 @@ export async function rest(): Promise<void> {
   end = performance.now() + slice;
 }
 
+/**
+ * Waits for something, but not for ever. An abort signal would cost a tenth of a millisecond each time, for its error.
+ * @param milliseconds how long; they do not keep the process alive
+ * @returns what the promise resolves with; null when that takes longer
+ */
+export function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds, null).unref();
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
 const steps: (() => void)[] = [];
 
 /** As `rest`, where work goes on in callbacks: takes the next step of it, in this turn of the event loop while there is time, otherwise in the next. */

@@ -1,9 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { CertificateSource } from '../certificates/index.ts';
 import { messageOf, SwivelError } from '../errors.ts';
 import type { FileWatchService, Subscription } from '../files/index.ts';
 import type { Logger } from '../observe/index.ts';
-import { rest } from '../pace.ts';
+import { rest, within } from '../pace.ts';
 import type { Refusal } from '../tls/index.ts';
 import { Activation } from './activation.ts';
 import { defaultGate } from './gate.ts';
@@ -239,10 +238,7 @@ export class Reconciler {
       const reading = reader.read(thorough, asked.stirred, asked.since).then(() => slow.delete(reader));
       slow.set(reader, reading);
     }
-    const patient = new AbortController();
-    const enough = delay(patience, null, { signal: patient.signal }).catch(() => null);
-    await Promise.race([Promise.all(slow.values()), enough]);
-    patient.abort();
+    await within(patience, Promise.all(slow.values()));
     for (const [reader, reading] of slow) {
       sources.delete(reader);
       void reading.then(() => this.#stopped || this.#look([reader], trigger, since));

@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type CertificateSource,
   defaultValidation,
@@ -14,7 +13,7 @@ import {
 } from '../certificates/index.ts';
 import { type Finding, finding, messageOf } from '../errors.ts';
 import { FileFault, LayeredMap, type WatchTarget } from '../files/index.ts';
-import { rest } from '../pace.ts';
+import { rest, within } from '../pace.ts';
 import type { Candidate } from './types.ts';
 
 /** What one source holds now. */
@@ -152,10 +151,7 @@ export class SourceReader {
 
   async #readOnce(options: LoadOptions, since: number): Promise<void> {
     const loading = this.#load(options, since);
-    const answered = new AbortController();
-    const overdue = delay(this.#timeout, null, { signal: answered.signal, ref: false }).catch(() => null);
-    const state = await Promise.race([loading, overdue]);
-    answered.abort();
+    const state = await within(this.#timeout, loading);
     if (!state) this.#waitFor(loading);
     this.#state =
       state ?? this.#failed('SOURCE_TIMEOUT', `${this.source.id} did not answer within ${this.#timeout} ms`);

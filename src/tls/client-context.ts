@@ -14,6 +14,8 @@ export function clientContext({ version, ciphers }: ClientContextOptions): Secur
   let context = contexts.get(key);
   if (!context) {
     context = createSecureContext({
+      // Nobody listens in: the first one is the cheapest, and the others stand in where it is not allowed.
+      ecdhCurve: 'P-256:X25519:P-384:P-521',
       ...(version === undefined ? {} : { minVersion: version, maxVersion: version }),
       // The listener may be told to use what a client does not offer of itself.
       ...(ciphers === undefined ? {} : { ciphers }),

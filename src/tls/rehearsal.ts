@@ -1,13 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
-import {
-  connect,
-  createSecureContext,
-  type DetailedPeerCertificate,
-  type SecureContext,
-  type SecureVersion,
-  TLSSocket,
-} from 'node:tls';
+import { connect, createSecureContext, type SecureContext, type SecureVersion, TLSSocket } from 'node:tls';
 import { messageOf, systemCode } from '../errors.ts';
 import { rest } from '../pace.ts';
 import { clientContext } from './client-context.ts';
@@ -24,6 +17,9 @@ export interface RehearsalOptions {
 
 /** Names of one certificate that are tried at most; one with thousands would hold up its own rotation. */
 const namesTried = 32;
+/** Stands for the asterisk of a wildcard; its first letter alone where a name (RFC 1035 §2.3.4: 253 characters) would become too long. */
+const label = 'swivel-rehearsal';
+const longestWithLabel = 253 - label.length + 1;
 /** Handshakes at once: each waits several turns of an event loop that has other things to do. */
 const together = 8;
 /** Milliseconds one handshake may take; there is no network in it. */
@@ -39,18 +35,19 @@ export async function rehearse(
   generation: Generation,
   options: RehearsalOptions,
 ): Promise<string | null> {
-  let fallback: SecureContext;
+  const versions = versionsOf(options);
+  const names = namesToTry(served, generation);
+  const trials = names.flatMap((name) => versions.map((version) => ({ name, version })));
+  let listening: SecureContext;
   try {
-    fallback = createSecureContext({ ...options, ...contextOptions(served.identity, []), honorCipherOrder: true });
+    listening = listenerContext(options, names[0] === null ? served : null);
   } catch (error) {
     return messageOf(error);
   }
   await rest();
-  const versions = versionsOf(options);
-  const trials = namesToTry(served, generation).flatMap((name) => versions.map((version) => ({ name, version })));
   for (let i = 0; i < trials.length; i += together) {
     const some = trials.slice(i, i + together);
-    const failures = await Promise.all(some.map((trial) => shakeHands(served, trial, fallback, options)));
+    const failures = await Promise.all(some.map((trial) => shakeHands(served, trial, listening, options)));
     const failed = failures.findIndex((failure) => failure !== null);
     const trial = some[failed];
     if (trial) return `${trial.version}${trial.name === null ? '' : ` for ${trial.name}`}: ${failures[failed]}`;
@@ -69,7 +66,7 @@ function namesToTry({ identity }: ServedIdentity, { index }: Generation): readon
   const names: string[] = [];
   for (const name of identity.names) {
     if (names.length === namesTried) break;
-    const host = name.replace(/^\*\./, 'swivel-rehearsal.');
+    const host = name.replace('*', name.length > longestWithLabel ? (label[0] ?? '') : label);
     // Another certificate may serve this name. What is on trial has the id of the one that it is to replace.
     const winner = lookUp(index, host);
     if (!winner || winner.identity.id === identity.id) names.push(host);
@@ -84,19 +81,42 @@ function versionsOf({ minVersion, ciphers }: RehearsalOptions): SecureVersion[] 
   return older ? ['TLSv1.3', 'TLSv1.2'] : ['TLSv1.3'];
 }
 
+const listenerContexts = new Map<string, SecureContext>();
+
+/**
+ * What a listener has of its own. Made once: what clients ask for by name is not in it, for that comes from the callback for names.
+ * @param unnamed what clients get that name no server
+ * @throws when that cannot be used
+ */
+function listenerContext(options: RehearsalOptions, unnamed: ServedIdentity | null): SecureContext {
+  const { minVersion, ciphers } = options;
+  const own = { minVersion, ...(ciphers === undefined ? {} : { ciphers }), honorCipherOrder: true };
+  if (unnamed) return createSecureContext({ ...own, ...contextOptions(unnamed.identity, []) });
+  const key = `${minVersion} ${ciphers}`;
+  const context = listenerContexts.get(key) ?? createSecureContext(own);
+  listenerContexts.set(key, context);
+  return context;
+}
+
 /** @returns what went wrong */
 async function shakeHands(
   served: ServedIdentity,
   { name, version }: Trial,
-  fallback: SecureContext,
+  listening: SecureContext,
   { ciphers }: RehearsalOptions,
 ): Promise<string | null> {
   const [near, far] = memoryPair();
   const server = new TLSSocket(far as Socket, {
     isServer: true,
-    secureContext: fallback,
-    // Asked for now: meanwhile it may have been given up.
-    SNICallback: (_, done) => done(null, served.context),
+    secureContext: listening,
+    SNICallback: (_, done) => {
+      try {
+        // Asked for now: meanwhile it may have been given up.
+        done(null, served.context);
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(messageOf(error)));
+      }
+    },
   });
   const client = connect({
     socket: near,
@@ -133,11 +153,11 @@ async function shakeHands(
  */
 export function showsChain(client: TLSSocket, chainPem: string, fingerprint: string): boolean {
   const hash = createHash('sha256');
-  let certificate: DetailedPeerCertificate | undefined = client.getPeerCertificate(true);
+  let certificate: X509Certificate | undefined = client.getPeerX509Certificate();
   // No further than what is to be sent: Node goes on with what it knows of authorities itself.
-  for (let left = chainPem.split('-----BEGIN ').length - 1; left > 0 && certificate?.raw; left -= 1) {
+  for (let left = chainPem.split('-----BEGIN ').length - 1; left > 0 && certificate; left -= 1) {
     hash.update(certificate.raw);
-    certificate = certificate.issuerCertificate === certificate ? undefined : certificate.issuerCertificate;
+    certificate = certificate.issuerCertificate;
   }
   return hash.digest('hex') === fingerprint;
 }
