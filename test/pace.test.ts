@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { inTurn, nextTurn, rest } from '../src/pace.ts';
+import { inTurn, nextTurn, rest, within } from '../src/pace.ts';
 import { memoryPair } from '../src/tls/memory-pair.ts';
 import { bounded } from './support/swivel.ts';
 
@@ -60,6 +60,16 @@ test('long work lets others have their turn, short work does not wait for it', b
   work(2);
   await rest();
   assert.equal(others, 1);
+});
+
+test('what comes in time is had, what fails fails, what does not come is not waited for', bounded, async () => {
+  assert.equal(await within(60_000, Promise.resolve('here')), 'here');
+  await assert.rejects(within(60_000, Promise.reject(new Error('broken'))), /broken/);
+  const never = Promise.withResolvers<string>();
+  // The timer of `within` keeps no process alive.
+  const awake = setInterval(() => {}, 1000);
+  assert.equal(await within(1, never.promise), null);
+  clearInterval(awake);
 });
 
 test(

@@ -17,9 +17,11 @@ export interface RehearsalOptions {
 
 /** Names of one certificate that are tried at most; one with thousands would hold up its own rotation. */
 const namesTried = 32;
-/** Stands for the asterisk of a wildcard; its first letter alone where a name (RFC 1035 §2.3.4: 253 characters) would become too long. */
+/** Stands for the asterisk of a wildcard. */
 const label = 'swivel-rehearsal';
-const longestWithLabel = 253 - label.length + 1;
+/** Stands for it where the name would become longer than a name may be (RFC 1035 §2.3.4). */
+const shortLabel = 's';
+const longestName = 253;
 /** Handshakes at once: each waits several turns of an event loop that has other things to do. */
 const together = 8;
 /** Milliseconds one handshake may take; there is no network in it. */
@@ -66,7 +68,7 @@ function namesToTry({ identity }: ServedIdentity, { index }: Generation): readon
   const names: string[] = [];
   for (const name of identity.names) {
     if (names.length === namesTried) break;
-    const host = name.replace('*', name.length > longestWithLabel ? (label[0] ?? '') : label);
+    const host = name.replace('*', name.length + label.length - 1 > longestName ? shortLabel : label);
     // Another certificate may serve this name. What is on trial has the id of the one that it is to replace.
     const winner = lookUp(index, host);
     if (!winner || winner.identity.id === identity.id) names.push(host);

@@ -85,6 +85,16 @@ test('ciphers that do not go with the key are found out, and with it the version
   assert.equal(await rehearsed(rsa, { ...usual, ciphers: both }), null);
 });
 
+test('a context that cannot be had any more is an answer too', bounded, async () => {
+  const served = servedOf(a);
+  Object.defineProperty(served, 'context', {
+    get: () => {
+      throw new Error('no memory');
+    },
+  });
+  assert.match((await rehearse(served, generationOf(served), usual)) ?? '', /^TLSv1\.3 for a\.test: no memory$/);
+});
+
 test('a version for which no cipher is left is not asked for: it is no fault of the certificate', bounded, async () => {
   assert.equal(await rehearsed(a, { ...usual, ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' }), null);
   assert.equal(await rehearsed(a, { ...usual, ciphers: 'TLS_AES_256_GCM_SHA384' }), null);
