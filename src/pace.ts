@@ -20,12 +20,13 @@ export async function rest(): Promise<void> {
 
 /**
  * Waits for something, but not for ever. An abort signal would cost a tenth of a millisecond each time, for its error.
- * @param milliseconds how long; they do not keep the process alive
+ * @param ref whether the wait keeps the process alive
  * @returns what the promise resolves with; null when that takes longer
  */
-export function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | null> {
+export function within<T>(milliseconds: number, promise: Promise<T>, { ref = true } = {}): Promise<T | null> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds, null).unref();
+    const timer = setTimeout(resolve, milliseconds, null);
+    if (!ref) timer.unref();
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

@@ -1,7 +1,7 @@
 import { basename, sep } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf, systemCode } from '../errors.ts';
 import type { Logger } from '../observe/index.ts';
+import { within } from '../pace.ts';
 import { DirectoryWatch } from './directory-watch.ts';
 import { MissingWatch } from './missing-watch.ts';
 import { concerns, identitiesOf, sameMap, sameTargets, type WatchTarget } from './watch-targets.ts';
@@ -125,14 +125,12 @@ export class FileWatchService {
     this.#subscribers.clear();
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-    const ended = new AbortController();
     const closing = async () => {
       await this.#arming;
       await this.#disarm();
-      ended.abort();
     };
     // A file system that does not answer holds up the watch, and must not hold up the end of the process.
-    await Promise.race([closing(), delay(closeLimit, null, { signal: ended.signal }).catch(() => null)]);
+    await within(closeLimit, closing());
   }
 
   #schedule(): void {

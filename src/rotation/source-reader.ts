@@ -151,7 +151,7 @@ export class SourceReader {
 
   async #readOnce(options: LoadOptions, since: number): Promise<void> {
     const loading = this.#load(options, since);
-    const state = await within(this.#timeout, loading);
+    const state = await within(this.#timeout, loading, { ref: false });
     if (!state) this.#waitFor(loading);
     this.#state =
       state ?? this.#failed('SOURCE_TIMEOUT', `${this.source.id} did not answer within ${this.#timeout} ms`);

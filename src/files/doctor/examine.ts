@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Finding } from '../../errors.ts';
+import { within } from '../../pace.ts';
 import { Answering } from './answering.ts';
 import type { DatedCertificate, MountFact, Place } from './facts.ts';
 import { Follower } from './follow.ts';
@@ -56,9 +56,7 @@ export async function examineMounts(paths: readonly string[], options: ExamineOp
     // In order: what one path leads to is not looked at again for another.
     for (const place of places) await tree.look(place);
   };
-  const looked = new AbortController();
-  const late = delay(timeLimit, null, { signal: looked.signal }).catch(() => {});
-  await Promise.race([look().finally(() => looked.abort()), late]).catch(() => {});
+  await within(timeLimit, look()).catch(() => {});
   tree.stop();
   return [
     ...judgeFileMounts(mounts),
